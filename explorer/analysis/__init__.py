@@ -1,0 +1,1 @@
+"""What a network costs: ledger, paths, formulas, verification against other counters."""

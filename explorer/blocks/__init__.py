@@ -1,0 +1,1 @@
+"""Primitive ops, quantities, the graph, and the library of blocks as text."""

@@ -1,0 +1,79 @@
+"""explorer list: networks, families, blocks and modifiers by name."""
+
+from typing import Annotated
+
+import typer
+
+from explorer.cli.options import Workspace
+from explorer.errors import UserError
+
+Pattern = Annotated[str | None, typer.Argument(metavar="[PATTERN]", help="Part of a name, or a pattern with * and ?.")]
+Runs = Annotated[bool, typer.Option("--runs", help="The runs in the store instead.")]
+KINDS = {"network": "networks", "block": "blocks and modifiers that fill a slot", "unit": "units (inside folds)",
+         "rewrite": "modifiers that rewrite convolutions"}  # fmt: skip
+
+
+def list_(pattern: Pattern = None, runs: Runs = False, workspace: Workspace = "explorer-work") -> None:
+    """What there is by name: networks, blocks, units, modifiers, primitives, data sets; or past runs."""
+    if runs:
+        _list_runs(workspace)
+        return
+    shown = _definitions(pattern) + _primitives(pattern) + _data(pattern)
+    if not shown:
+        from explorer.errors import nearest
+        from explorer.grammar.library import shipped
+
+        raise UserError(f"nothing is called '{(pattern or '')[:200]}'; {nearest(pattern or '', shipped())}")
+    typer.echo("\n".join(shown))
+
+
+def _matches(name: str, pattern: str | None) -> bool:
+    from fnmatch import fnmatchcase
+
+    if pattern is None:
+        return True
+    wild = any(c in pattern for c in "*?[")
+    return fnmatchcase(name, pattern) if wild else pattern.lower() in name.lower()
+
+
+def _definitions(pattern: str | None) -> list[str]:
+    from explorer.grammar.library import comment, header, shipped
+
+    lines: list[str] = []
+    for kind, title in KINDS.items():
+        names = [n for n, place in shipped().items() if place.kind == kind and _matches(n, pattern)]
+        if names:
+            lines.append(f"{title}:")
+            for name in names:
+                about = comment(name).partition(". ")[0].rstrip(".")
+                shown = header(name)
+                joiner = "\n      " if about and len(shown) > 46 else f"{'':{max(1, 48 - len(shown))}}"
+                lines.append(f"  {shown}{joiner}{about}".rstrip())
+    return lines
+
+
+def _primitives(pattern: str | None) -> list[str]:
+    from explorer.blocks.ops import PRIMITIVES
+    from explorer.grammar.folds import FOLDS
+
+    lines = [f"  {p.doc}" for name, p in PRIMITIVES.items() if _matches(name, pattern)]
+    lines += [
+        f"  {(fold.__doc__ or '').strip().splitlines()[0]}" for name, fold in FOLDS.items() if _matches(name, pattern)
+    ]
+    return ["primitives, joins and folds:", *lines] if lines else []
+
+
+def _data(pattern: str | None) -> list[str]:
+    return ["data:", "  digits"] if _matches("digits", pattern) else []
+
+
+def _list_runs(workspace: str) -> None:
+    from explorer.cli.printing import print_table
+    from explorer.sweep.store import Store
+
+    with Store.read(workspace) as store:
+        rows = [
+            [str(run.id), run.created[:19], run.command, str(run.planned), str(run.finished), str(run.failed)]
+            for run in store.runs()
+        ]
+    print_table(["run", "created (UTC)", "command", "trials", "finished", "failed"], rows, (0, 1, 2))

@@ -1,0 +1,72 @@
+"""Plain tables on the terminal, and numbers as people read them."""
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+DASH = "-"
+
+
+def whole(value: Any) -> str:
+    """28,909,736; not measured is a dash."""
+    return DASH if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def short(value: int | float | None, unit: str = "") -> str:
+    """9.72 G, with decimal prefixes; not measured is a dash."""
+    if value is None:
+        return DASH
+    for prefix, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if abs(value) >= size:
+            return f"{value / size:.4g} {prefix}{unit}"
+    return f"{value:g} {unit}".rstrip()
+
+
+def percent(part: float, total: float) -> str:
+    """12.3%; a share of nothing is a dash."""
+    return DASH if total == 0 else f"{100 * part / total:.1f}%"
+
+
+def difference(value: int, reference: int) -> str:
+    """+1.8%, -40.0%, x12 from tenfold on, or = where equal."""
+    if value == reference:
+        return "="
+    if reference == 0:
+        return DASH
+    if value >= 10 * reference:
+        return f"x{value / reference:.3g}"
+    return f"{100 * (value - reference) / reference:+.2f}%"
+
+
+def sides(shape: Iterable[Any]) -> str:
+    """64x32x32"""
+    return "x".join(str(side) for side in shape)
+
+
+def print_table(
+    headers: Sequence[str], rows: Iterable[Sequence[str]], words: Collection[int] = (0,), title: str | None = None
+) -> None:
+    """Rows under headers; columns of `words` to the left, numbers to the right."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, title_style="bold")
+    for index, header in enumerate(headers):
+        table.add_column(header, justify="left" if index in words else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*[Text(cell) for cell in row])
+    console = Console(highlight=False)
+    wide = console.options.update(width=100_000)
+    console.width = max(console.width, console.measure(table, options=wide).maximum)  # never cut a number
+    console.print(table)
+
+
+def print_csv(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Comma-separated values on standard output."""
+    import csv
+    import sys
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(headers)
+    writer.writerows(rows)

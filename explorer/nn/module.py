@@ -1,0 +1,105 @@
+"""The graph as a torch module: scopes become modules, names follow the scopes."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from explorer.blocks.graph import Entry, Graph, Op, Scope
+from explorer.errors import UserError
+from explorer.nn.initialise import initialise
+from explorer.nn.layers import LAYERS
+
+PLAIN = nn.Module()
+RESERVED = frozenset(("graph", "kind", "outputs", "plan", "ports"))  # attributes of the classes below
+
+
+class ScopeModule(nn.Module):
+    """A scope: runs its entries in order, and forgets each value after its last use."""
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__()
+        self.kind = scope.title
+        self.ports = scope.ports
+        self.outputs = scope.outputs
+        self.plan: list[tuple[str, tuple[int, ...], tuple[int, ...], tuple[int, ...]]] = []
+        last: dict[int, int] = {}
+        for position, entry in enumerate(scope.body):
+            last.update(dict.fromkeys(entry.inputs, position))
+        for position, (name, entry) in enumerate(zip(child_names(scope), scope.body, strict=True)):
+            self.add_module(name, _module_of(entry))
+            done = {i for i in entry.inputs if last[i] == position and i not in scope.outputs}
+            self.plan.append((name, entry.inputs, entry.outputs, tuple(sorted(done))))
+
+    def forward(self, *arguments: Tensor) -> Any:
+        """The scope's tensors, in the order of its ports, to its outputs (a tuple when it has several)."""
+        values: dict[int, Tensor] = dict(zip(self.ports, arguments, strict=True))
+        modules = self._modules
+        for name, inputs, outputs, done in self.plan:
+            made = modules[name](*[values[i] for i in inputs])  # type: ignore[misc]
+            for index in done:
+                del values[index]
+            if len(outputs) == 1:
+                values[outputs[0]] = made
+            else:
+                values.update(zip(outputs, made, strict=True))
+        if len(self.outputs) == 1:
+            return values[self.outputs[0]]
+        return tuple(values[i] for i in self.outputs)
+
+
+class NetworkModule(ScopeModule):
+    """A whole network: [N, C, H, W] -> [N, classes] (or a map, where the network ends in one)."""
+
+    def __init__(self, graph: Graph) -> None:
+        if any(not isinstance(side, int) for side in graph.input):
+            raise UserError("only a network of plain integers can be built")
+        super().__init__(graph.root)
+        self.outputs = graph.root.outputs[:1]  # named outputs are not asked for
+        self.graph = graph
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        """[N, C, H, W] -> [N, classes]"""
+        result: Tensor = super().forward(*([x] if self.ports else []))
+        return result.flatten(1) if result.shape[2:] == (1, 1) else result
+
+    def extra_repr(self) -> str:
+        """Shown by print."""
+        return self.graph.canonical
+
+
+def child_names(scope: Scope) -> list[str]:
+    """The entries' names as module attributes; what a module itself uses gets an underscore."""
+    names: list[str] = []
+    for entry in scope.body:
+        name = entry.name
+        while name in names or name in RESERVED or hasattr(PLAIN, name):
+            name += "_"
+        names.append(name)
+    return names
+
+
+def _module_of(entry: Entry) -> nn.Module:
+    node = entry.node
+    if isinstance(node, Scope):
+        return ScopeModule(node)
+    layer = LAYERS[node.kind](node)
+    if not _on_meta(layer):
+        initialise(layer, node)
+    return layer
+
+
+def _on_meta(layer: nn.Module) -> bool:
+    return any(p.device == torch.device("meta") for p in layer.parameters(recurse=False))
+
+
+def module_paths(scope: Scope, prefix: str = "") -> dict[str, Op]:
+    """The op behind each leaf module, by the module's name."""
+    paths: dict[str, Op] = {}
+    for child, entry in zip(child_names(scope), scope.body, strict=True):
+        name = prefix + child
+        if isinstance(entry.node, Op):
+            paths[name] = entry.node
+        else:
+            paths.update(module_paths(entry.node, f"{name}."))
+    return paths

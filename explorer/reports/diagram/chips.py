@@ -1,0 +1,37 @@
+"""How each op is written on its chip."""
+
+from explorer.blocks.graph import Op
+from explorer.reports.diagram.items import Chip
+
+TIMES = "\N{MULTIPLICATION SIGN}"
+_JOINS = {"add": "+", "multiply": TIMES, "concat": "cat", "mean": "mean", "update": "upd"}
+_BARS = {"bn": "norm", "relu": "act", "sigmoid": "act"}
+
+
+def chip(op: Op) -> Chip:
+    """The chip of one op: its kind, size and output width."""
+    if op.kind in _JOINS:
+        return Chip("join", (_JOINS[op.kind],))
+    if op.kind in _BARS:
+        return Chip(_BARS[op.kind], (op.kind,))
+    a = op.attrs
+    if op.kind == "conv":
+        groups = (f"{a['groups']} groups",) if a["groups"] != 1 else ()
+        return Chip("conv", (_window(op), str(op.out[0]), *groups))
+    if op.kind == "linear":
+        return Chip("linear", ("linear", str(op.out[0])))
+    if op.kind in ("maxpool", "avgpool"):
+        return Chip("pool", (op.kind.removesuffix("pool"), _window(op)))
+    if op.kind == "gap":
+        return Chip("pool", ("global", "mean"))
+    if op.kind in ("regional", "sliding"):
+        return Chip("pool", (op.kind, f"K = {a['scale']}"))
+    if op.kind == "dropout":
+        return Chip("other", ("drop", f"{float(a['rate']):g}"))
+    return Chip("other", (op.kind,))
+
+
+def _window(op: Op) -> str:
+    """3×3, and the stride where there is one."""
+    kernel, stride = op.attrs["kernel"], op.attrs["stride"]
+    return f"{kernel}{TIMES}{kernel}" + (f" /{stride}" if stride != 1 else "")

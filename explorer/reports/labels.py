@@ -1,0 +1,126 @@
+"""Labels of points that overlap neither each other, nor points, nor the frame."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+
+_AROUND = (
+    (1, 0),
+    (1, 1),
+    (0, 1),
+    (1, -1),
+    (-1, 0),
+    (-1, -1),
+    (0, -1),
+    (-1, 1),
+)  # right, above right, above, ...
+_DISTANCES = (7, 12, 18, 26, 36)  # points
+
+
+class Label(NamedTuple):
+    """A text and the data point it belongs to."""
+
+    text: str
+    x: float
+    y: float
+    colour: str
+
+
+def settle(figure: Any) -> None:
+    """Arrange the axes for good, so that places in pixels can be measured; to be called before what follows."""
+    figure.canvas.draw()
+    figure.set_layout_engine("none")
+
+
+def place_labels(axes: Any, labels: Sequence[Label], occupied: Sequence[Bbox] = (), size: float = 7.5) -> list[Bbox]:
+    """Write each label at the nearest free place around its point; the boxes they took, in pixels.
+
+    `occupied`: boxes (pixels) that stay free of text, besides the labelled points themselves. Far labels get
+    a thin line to their point. A label for which there is no free place is written where it overlaps least.
+    """
+    taken = [*occupied, *(_point_box(axes, label) for label in labels)]
+    placed = []
+    for label in labels:
+        box = _place(axes, label, taken, size)
+        taken.append(box)
+        placed.append(box)
+    return placed
+
+
+def point_boxes(axes: Any, points: Sequence[tuple[float, float]], radius: float = 4) -> list[Bbox]:
+    """Boxes in pixels around data points, `radius` points wide to each side."""
+    pixels = radius * axes.figure.dpi / 72
+    centres = [axes.transData.transform(point) for point in points]
+    return [Bbox.from_extents(x - pixels, y - pixels, x + pixels, y + pixels) for x, y in centres]
+
+
+def line_boxes(axes: Any, points: Sequence[tuple[float, float]]) -> list[Bbox]:
+    """Small boxes in pixels along the straight lines that join data points."""
+    places = [axes.transData.transform(point) for point in points]
+    boxes = []
+    for (x0, y0), (x1, y1) in pairwise(places):
+        steps = int(max(abs(x1 - x0), abs(y1 - y0)) / 4) + 1
+        for step in range(steps + 1):
+            x, y = x0 + (x1 - x0) * step / steps, y0 + (y1 - y0) * step / steps
+            boxes.append(Bbox.from_extents(x - 2, y - 2, x + 2, y + 2))
+    return boxes
+
+
+def _point_box(axes: Any, label: Label) -> Bbox:
+    return point_boxes(axes, [(label.x, label.y)])[0]
+
+
+def _place(axes: Any, label: Label, taken: Sequence[Bbox], size: float) -> Bbox:
+    """Try places from near to far; the box of the first that is free, or of the best."""
+    renderer = axes.figure.canvas.get_renderer()
+    best: tuple[float, Any, Bbox] | None = None
+    for distance in _DISTANCES:
+        for across, up in _AROUND:
+            text = _write(axes, label, (across * distance, up * distance), size, distance)
+            text.update_positions(renderer)
+            box = Text.get_window_extent(text, renderer).padded(1.5)  # the annotation's own includes its line
+            cost = _overlap(box, taken) + _outside(box, axes.bbox)
+            if best is None or cost < best[0]:
+                if best:
+                    best[1].remove()
+                best = (cost, text, box)
+            else:
+                text.remove()
+            if cost == 0:
+                return box
+    assert best
+    return best[2]
+
+
+def _write(axes: Any, label: Label, offset: tuple[float, float], size: float, distance: float) -> Any:
+    """The label beside its point, with a line to it when it is far."""
+    across, up = offset
+    return axes.annotate(
+        label.text,
+        (label.x, label.y),
+        xytext=offset,
+        textcoords="offset points",
+        ha="left" if across > 0 else "right" if across < 0 else "center",
+        va="bottom" if up > 0 else "top" if up < 0 else "center",
+        fontsize=size,
+        color=label.colour,
+        arrowprops={"arrowstyle": "-", "color": label.colour, "lw": 0.5, "shrinkA": 0, "shrinkB": 3}
+        if distance > _DISTANCES[1]
+        else None,
+        annotation_clip=False,
+    )
+
+
+def _overlap(box: Bbox, taken: Sequence[Bbox]) -> float:
+    """Area shared with what is there already."""
+    shared = [Bbox.intersection(box, other) for other in taken]
+    return sum(part.width * part.height for part in shared if part is not None)
+
+
+def _outside(box: Bbox, frame: Bbox) -> float:
+    """Area beyond the frame; to the right it may reach a little."""
+    inside = Bbox.intersection(box, frame)
+    return box.width * box.height - (inside.width * inside.height if inside is not None else 0.0)

@@ -1,0 +1,71 @@
+"""Short names for networks, from their text: which family one belongs to, and what tells it from the others."""
+
+import re
+from collections.abc import Sequence
+
+_RECALIBRATION = "mssar"
+
+
+def family_of(text: str) -> str:
+    """The family a network is one size of: resnet of resnet56, densenet-bc of densenet-bc-100-12.
+
+    MS-SAR leaves a network in its family (that is what figures compare), any other modifier does not.
+    """
+    head, *modifiers = split_top(text, "+")
+    name = _name(head)
+    kept = [re.sub(r"\d+(x\d+\w*)?$", "", part) for part in name.split("-")]
+    sized = [part for part, whole in zip(kept, name.split("-"), strict=True) if not (part != whole and len(part) < 2)]
+    others = [modifier for modifier in modifiers if not modifier.startswith(_RECALIBRATION)]
+    return " + ".join(["-".join(sized) or name, *others])
+
+
+def is_recalibrated(text: str) -> bool:
+    """Whether a network's text adds MS-SAR."""
+    return any(modifier.startswith(_RECALIBRATION) for modifier in split_top(text, "+")[1:])
+
+
+def short_names(texts: Sequence[str]) -> dict[str, str]:
+    """For each network the least that tells it from the others: n=1 and n=2 of two sizes of one family."""
+    known = list(dict.fromkeys(texts))
+    names = {text: _short(text, [other for other in known if _called(other) == _called(text)]) for text in known}
+    clashes = {name for name in names.values() if list(names.values()).count(name) > 1}
+    return {text: text if name in clashes else name for text, name in names.items()}
+
+
+def split_top(text: str, separator: str) -> list[str]:
+    """Split at a separator that stands outside all brackets; parts are stripped."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += (character in "([{") - (character in ")]}")
+        if character == separator and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part.strip() for part in parts]
+
+
+def _name(head: str) -> str:
+    """What is called: the text before the arguments."""
+    return head.split("(")[0].strip()
+
+
+def _called(text: str) -> str:
+    """A network's name and modifiers, its arguments left out."""
+    head, *modifiers = split_top(text, "+")
+    return " + ".join([_name(head), *modifiers])
+
+
+def _arguments(text: str) -> list[str]:
+    """The arguments of the call a text begins with."""
+    head = split_top(text, "+")[0]
+    if "(" not in head:
+        return []
+    return [re.sub(r"\s*=\s*", "=", part) for part in split_top(head[head.index("(") + 1 : head.rindex(")")], ",")]
+
+
+def _short(text: str, siblings: Sequence[str]) -> str:
+    """The arguments that not all siblings share; the whole text where there is nothing to tell apart."""
+    if len(siblings) < 2:
+        return _called(text)
+    shared = set.intersection(*(set(_arguments(sibling)) for sibling in siblings))
+    return ", ".join(part for part in _arguments(text) if part not in shared) or text

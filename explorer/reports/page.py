@@ -1,0 +1,149 @@
+"""The HTML page: what the template shows, computed here; the template only arranges."""
+
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from explorer.reports import numbers
+from explorer.reports.claims import Claims, caveats, sentence
+from explorer.reports.evidence import environment, evidence
+from explorer.reports.study import Group, Study
+from explorer.reports.table import cells, group_lines, headings
+from explorer.sweep.records import DIVERGED, DONE, FAILED, TrialRecord
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure as a PNG with its caption and its description for those who cannot see it."""
+
+    name: str  # of the file, without its suffix
+    png: bytes
+    caption: str
+    description: str
+
+    @property
+    def width(self) -> int:
+        """Width on the page in CSS pixels: half of the picture's own, which has twice a screen's resolution."""
+        return int.from_bytes(self.png[16:20], "big") // 2
+
+    @property
+    def source(self) -> str:
+        """The picture itself as an address, so that the page needs no other file."""
+        return f"data:image/png;base64,{b64encode(self.png).decode()}"
+
+
+@dataclass(frozen=True)
+class Section:
+    """A study with its comparisons and its pictures by kind: accuracy, differences, curves."""
+
+    study: Study
+    claims: Claims
+    pictures: Mapping[str, Sequence[Picture]]
+
+
+def render(sections: Sequence[Section]) -> str:
+    """The whole page as text."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    loader = PackageLoader("explorer.reports", "templates")
+    jinja = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    css = Markup(jinja.get_template("report.css").render())
+    swept = any(row.scales for section in sections for row in section.study.rows)
+    subject = (
+        "multi-scale recalibration costs, and what it buys" if swept else "these networks cost, and what that buys"
+    )
+    shown = [_section(section) for section in sections]
+    return jinja.get_template("report.html").render(css=css, title=f"What {subject}", sections=shown)
+
+
+def _section(section: Section) -> dict[str, Any]:
+    """What the template shows of a study."""
+    study, claims = section.study, section.claims
+    return {
+        "title": f"{study.data.name}, {numbers.budget(study.budget)} a trial",
+        "facts": _facts(study),
+        "findings": [
+            (_name(study, group), sentence(group, own))
+            for group, own in zip(study.groups, claims.by_group, strict=True)
+            if group.base is not None
+        ],
+        "caveats": caveats(study, claims),
+        "swept": any(row.scales for row in study.rows),
+        "lost": [(row.text, trial.seed, trial.status, trial.message or numbers.DASH) for row, trial in study.lost()],
+        "missing": _missing(study),
+        "tables": [_table(study, group, claims) for group in study.groups],
+        "pictures": section.pictures,
+        "evidence": evidence(study, claims),
+        "environment": environment(study),
+        "trials": [_trial(row.text, trial) for row in study.rows for trial in row.trials],
+    }
+
+
+def _name(study: Study, group: Group) -> str:
+    """A group's name; its recipe is told where the base was trained with several."""
+    same = [other for other in study.groups if other.base == group.base]
+    return f"{group.title} (recipe {group.recipe})" if len(same) > 1 else group.title
+
+
+def _facts(study: Study) -> list[tuple[str, str]]:
+    """The headline: what was run, and how it ended."""
+    data = study.data
+    ended = [(study.count(status), status) for status in (DONE, FAILED, DIVERGED)]
+    counts = [f"{number} {word}" for number, word in ended if number or word == DONE]
+    missing = [f"{len(study.missing)} missing"] if study.missing else []
+    seeds = study.seeds
+    return [
+        ("Networks", str(len({row.network.digest for row in study.rows}))),
+        ("Data", f"{data.name}: {data.train:,} train, {data.validation:,} validation, {data.test:,} test"),
+        ("Budget", numbers.budget(study.budget)),
+        ("Seeds", str(len(seeds))),
+        ("Trials", ", ".join([*counts, *missing])),
+    ]
+
+
+def _missing(study: Study) -> list[tuple[str, str]]:
+    """Networks with the seeds that were planned and have not ended."""
+    seeds: dict[str, list[int]] = {}
+    for missing in study.missing:
+        seeds.setdefault(missing.text, []).append(missing.seed)
+    return [(text, numbers.listed([str(seed) for seed in own])) for text, own in seeds.items()]
+
+
+def _table(study: Study, group: Group, claims: Claims) -> dict[str, Any]:
+    """The scale table of a group."""
+    table = []
+    for row, line in zip(group.rows, group_lines(study, group, claims), strict=True):
+        comparison = claims.of(row)
+        verdict = comparison.short_verdict if comparison else ("plain" if row.scales == () else "")
+        marks = [("\N{CHECK MARK}" if scale in (row.scales or ()) else "") for scale in group.scales]
+        tone = comparison.direction if comparison and comparison.exceeds else ""
+        table.append(
+            {
+                "marks": marks,
+                "text": row.text,
+                "cells": cells(group, line, comparison),
+                "verdict": verdict,
+                "tone": tone,
+            }
+        )
+    return {
+        "name": _name(study, group),
+        "swept": group.base is not None,
+        "scales": group.scales,
+        "headings": headings(group),
+        "lines": table,
+    }
+
+
+def _trial(text: str, trial: TrialRecord) -> list[str]:
+    """One line of the list of all trials."""
+    errors = [trial.test_error, trial.validation_error, trial.train_error]
+    return [
+        text,
+        str(trial.seed),
+        trial.status,
+        *map(numbers.percent, errors),
+        numbers.duration(trial.seconds),
+    ]

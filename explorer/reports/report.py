@@ -1,0 +1,151 @@
+"""`explorer report`: the page and its figures, rebuilt from the store alone."""
+
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from explorer.reports.claims import Claims, compare
+from explorer.reports.columns import Column, column
+from explorer.reports.numbers import budget, plural
+from explorer.reports.page import Picture, Section, render
+from explorer.reports.study import Findings, Group, Study, read
+from explorer.reports.writing import make_folder, write_files
+from explorer.sweep.store import DEFAULT_WORKSPACE
+
+PAGE = "report.html"
+_OURS = re.compile(r"(study-\d+-)?(accuracy|differences|curves(-\d+)?)\.png")
+
+
+@dataclass(frozen=True)
+class ReportFiles:
+    """What was written."""
+
+    html: Path
+    figures: tuple[Path, ...]
+
+
+def write_report(
+    workspace: str | Path = DEFAULT_WORKSPACE,
+    runs: Sequence[int] | None = None,
+    out: str | Path | None = None,
+    *,
+    x: str = "macs",
+    y: str = "test_error",
+) -> ReportFiles:
+    """Write report.html and its figures about the given runs (None: all) to `out` (None: WORKSPACE/report).
+
+    `x`, `y`: columns (see `columns.COLUMNS`) of the accuracy figure. The page needs no other file; the same
+    store gives the same bytes. UserError for a store without ended trials, an unknown run or column, and a
+    folder that cannot be written.
+    """
+    axes = column(x, "--x"), column(y, "--y")
+    findings = read(workspace, runs)
+    folder, option = (Path(workspace) / "report", "--workspace") if out is None else (Path(out), "out")
+    make_folder(folder, option)  # before the work, so that a slip is told at once
+    many = len(findings.studies) > 1
+    sections = [
+        _section(study, findings, axes, f"study-{number}-" if many else "")
+        for number, study in enumerate(findings.studies, start=1)
+    ]
+    pictures = [picture for section in sections for own in section.pictures.values() for picture in own]
+    files = {f"{picture.name}.png": picture.png for picture in pictures} | {PAGE: render(sections).encode()}
+    *figures, page = write_files(folder, files, option)
+    _remove_old(folder, files)
+    return ReportFiles(page, tuple(figures))
+
+
+def _remove_old(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Remove figures of an earlier report that this one no longer has, so that none is taken for its own."""
+    for path in folder.glob("*.png"):
+        if _OURS.fullmatch(path.name) and path.name not in files:
+            with suppress(OSError):
+                path.unlink()
+
+
+def _section(study: Study, findings: Findings, axes: tuple[Column, Column], prefix: str) -> Section:
+    """A study's comparisons and pictures."""
+    claims = compare(study)
+    pictures = {
+        "accuracy": _accuracy(study, axes, prefix),
+        "differences": _differences(study, claims, prefix),
+        "curves": _curves(study, findings, prefix),
+    }
+    return Section(study, claims, pictures)
+
+
+def _accuracy(study: Study, axes: tuple[Column, Column], prefix: str) -> list[Picture]:
+    """The figure of error against cost."""
+    from explorer.reports.accuracy import accuracy_figure, points_of
+    from explorer.reports.printed import printed_points
+    from explorer.reports.style import png
+
+    x, y = axes
+    points = points_of(study, x, y)
+    if not points:
+        return []
+    printed = printed_points(x.name, y.name)
+    title = f"Measured here: {study.data.name}, {budget(study.budget)}, {plural(len(study.seeds), 'seed')}"
+    caption = (
+        "Circles are plain networks, asterisks networks with MS-SAR; lines join the sizes of one family. Bars are one "
+        "standard deviation over seeds to each side; plain networks and those with all scales are drawn a hair apart."
+    )
+    if printed:
+        caption += (
+            " Right, on its own ground: Table 2 of the MS-SAR paper as printed, on CIFAR-10 after full training; "
+            "its FLOPs are multiply-adds, as ours. It is not a measurement of ours."
+        )
+    figure = accuracy_figure(points, printed, x, y, title)
+    return [Picture(f"{prefix}accuracy", png(figure), caption, f"{y.label} against {x.label} for every network")]
+
+
+def _differences(study: Study, claims: Claims, prefix: str) -> list[Picture]:
+    """The figure of paired differences."""
+    from explorer.reports.differences import differences_figure, shown
+    from explorer.reports.style import png
+
+    panels = [
+        (group.title, shown(own))
+        for group, own in zip(study.groups, claims.by_group, strict=True)
+        if shown(own)
+    ]  # fmt: skip
+    if not panels:
+        return []
+    caption = (
+        "Test error minus that of the plain network under the same seed. Dots are seeds, diamonds their mean, lines "
+        "95% t intervals, each taken alone. Filled diamonds exceed the noise after the correction for all comparisons."
+    )
+    description = "Paired differences of test error to the plain network with intervals, one line for each scale set"
+    return [Picture(f"{prefix}differences", png(differences_figure(panels)), caption, description)]
+
+
+def _curves(study: Study, findings: Findings, prefix: str) -> list[Picture]:
+    """A figure of learning curves for each group."""
+    from explorer.reports.curves import curves_figure, drawn
+    from explorer.reports.style import png
+
+    groups = [group for group in study.groups if any(drawn(group, findings.history))]
+    found = []
+    for number, group in enumerate(groups, start=1):
+        picture = png(curves_figure(group, findings.history))
+        description = f"Training loss, training error and validation error by epoch for {group.title}"
+        found.append(Picture(f"{prefix}curves-{number}", picture, _curves_caption(group, findings), description))
+    return found
+
+
+def _curves_caption(group: Group, findings: Findings) -> str:
+    """What the curves of a group show."""
+    from explorer.reports.curves import drawn
+
+    plain, rows = drawn(group, findings.history)
+    left_out = len(group.rows) - len(rows) - (plain is not None)
+    caption = (
+        f"{group.title}: mean over seeds by epoch, the band is one standard deviation to each side. Training loss and "
+        "error are averages over the epoch's own batches."
+    )
+    if plain is not None and rows:
+        caption += " Black is the plain network in every panel; green is the lowest validation error at the end."
+    if left_out:
+        caption += f" {plural(left_out, 'network')} without curves or with higher validation errors not shown."
+    return caption

@@ -1,0 +1,265 @@
+"""What the store holds, arranged for reading: studies, and in them networks with their trials.
+
+A study is what may be compared: trials on the same images within the same budget.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from explorer.errors import UserError
+from explorer.reports.statistics import Sample, sample
+from explorer.sweep.records import (
+    DIVERGED,
+    DONE,
+    FAILED,
+    CandidateRecord,
+    DataRecord,
+    EpochRecord,
+    NetworkRecord,
+    RunRecord,
+    TrialRecord,
+)
+from explorer.sweep.store import Store
+
+
+@dataclass(frozen=True)
+class Row:
+    """One network under one recipe, with all its trials in the study."""
+
+    text: str
+    base: str
+    scales: tuple[int, ...] | None  # none: plain; None: not from a sweep of scales
+    network: NetworkRecord
+    recipe: str | None  # its name; None: no trial has ended yet
+    trials: tuple[TrialRecord, ...]
+
+    @property
+    def done(self) -> list[TrialRecord]:
+        """The trials that ended as they should."""
+        return self.ended(DONE)
+
+    def ended(self, status: str) -> list[TrialRecord]:
+        """The trials that ended with this status."""
+        return [trial for trial in self.trials if trial.status == status]
+
+    def by_seed(self, column: str) -> dict[int, float]:
+        """A measured column of the trials that are done, by seed."""
+        return {t.seed: getattr(t, column) for t in self.done if getattr(t, column) is not None}
+
+    def sample(self, column: str) -> Sample:
+        """Mean and spread over seeds of a trial's column, or the exact count of a network's."""
+        if column in NetworkRecord.__dataclass_fields__:
+            return Sample(getattr(self.network, column), None, 1)
+        return sample(list(self.by_seed(column).values()))
+
+
+@dataclass(frozen=True)
+class Group:
+    """A base network under one recipe: plain and with each scale set. Or (no base) networks on their own."""
+
+    base: str | None
+    recipe: str | None
+    rows: tuple[Row, ...]
+
+    @cached_property
+    def plain(self) -> Row | None:
+        """The plain network's row."""
+        return next((row for row in self.rows if row.scales == ()), None)
+
+    @property
+    def variants(self) -> list[Row]:
+        """The rows with MS-SAR."""
+        return [row for row in self.rows if row.scales]
+
+    @property
+    def scales(self) -> list[int]:
+        """Every scale that a row uses."""
+        return sorted({scale for row in self.variants for scale in row.scales or ()})
+
+    @property
+    def title(self) -> str:
+        """What to call it in headings."""
+        return self.base if self.base is not None else "networks on their own"
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A planned trial that has not ended."""
+
+    text: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Study:
+    """All that was run on one data set within one budget."""
+
+    data: DataRecord
+    budget: str
+    groups: tuple[Group, ...]
+    missing: tuple[Missing, ...]
+    runs: tuple[RunRecord, ...]
+
+    @property
+    def rows(self) -> list[Row]:
+        """Every network."""
+        return [row for group in self.groups for row in group.rows]
+
+    @cached_property
+    def trials(self) -> list[TrialRecord]:
+        """Every ended trial once."""
+        return list({trial.id: trial for row in self.rows for trial in row.trials}.values())
+
+    @property
+    def seeds(self) -> list[int]:
+        """Every seed that was tried."""
+        return sorted({trial.seed for trial in self.trials})
+
+    def count(self, status: str) -> int:
+        """The number of trials that ended so."""
+        return sum(trial.status == status for trial in self.trials)
+
+    def lost(self) -> list[tuple[Row, TrialRecord]]:
+        """The trials that failed or diverged, with their networks."""
+        return [(row, trial) for row in self.rows for trial in row.trials if trial.status in (FAILED, DIVERGED)]
+
+
+@dataclass
+class _Draft:
+    """A study while its runs are read."""
+
+    data: DataRecord
+    budget: str
+    candidates: list[CandidateRecord] = field(default_factory=list)
+    trials: dict[str, TrialRecord] = field(default_factory=dict)
+    missing: dict[Missing, None] = field(default_factory=dict)
+    runs: list[RunRecord] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything a report needs from a store."""
+
+    studies: tuple[Study, ...]
+    history: dict[str, list[EpochRecord]]  # by trial
+
+
+def read(workspace: str | Path, runs: Sequence[int] | None = None) -> Findings:
+    """The studies of the given runs (none given: of all). UserError where there is no store, run or trial."""
+    with Store.read(workspace) as store:
+        chosen = _chosen(store.runs(), runs)
+        drafts: dict[tuple[str, str], _Draft] = {}
+        for run in chosen:
+            _add_run(drafts, store, run)
+        history = store.history([run.id for run in chosen])
+        path = store.path
+    studies = tuple(_study(draft) for draft in drafts.values())
+    if not any(study.trials for study in studies):
+        raise UserError(f"no trial has ended in the store {path}: run `explorer sweep` or `explorer train` first")
+    return Findings(studies, history)
+
+
+def _chosen(known: list[RunRecord], wanted: Sequence[int] | None) -> list[RunRecord]:
+    """The runs asked for; UserError for one that is not there."""
+    if not wanted:
+        return known
+    numbers = {run.id for run in known}
+    for number in wanted:
+        if number not in numbers:
+            have = ", ".join(map(str, sorted(numbers))) or "none"
+            raise UserError(f"RUN: there is no run {number}; the store has: {have}")
+    return [run for run in known if run.id in set(wanted)]
+
+
+def _add_run(drafts: dict[tuple[str, str], _Draft], store: Store, run: RunRecord) -> None:
+    """Read one run into the draft of its study."""
+    trials = store.trials([run.id])
+    data = _data_of(run, trials, store.data())
+    budget = str(run.config.get("budget") or (trials[0].budget if trials else ""))
+    if data is None:
+        return
+    draft = drafts.setdefault((data.fingerprint, budget), _Draft(data, budget))
+    candidates = store.candidates([run.id])
+    draft.runs.append(run)
+    draft.candidates += [candidate for candidate in candidates if candidate not in draft.candidates]
+    draft.trials.update({trial.id: trial for trial in trials})
+    draft.missing.update(dict.fromkeys(_missing(run, candidates, trials)))
+
+
+def _data_of(run: RunRecord, trials: Sequence[TrialRecord], known: dict[str, DataRecord]) -> DataRecord | None:
+    """The data set of a run: that of its trials, or the latest of the name it was given."""
+    if trials:
+        return known[trials[0].data]
+    named = [data for data in known.values() if data.name == run.config.get("data")]
+    return named[-1] if named else None
+
+
+def _missing(run: RunRecord, candidates: Sequence[CandidateRecord], trials: Sequence[TrialRecord]) -> list[Missing]:
+    """The planned trials of a run that have not ended."""
+    there = {(trial.network, trial.seed) for trial in trials}
+    seeds = range(run.config["seeds"]) if "seeds" in run.config else [run.config.get("seed", 0)]
+    networks: dict[str, str] = {}
+    for candidate in candidates:
+        networks.setdefault(candidate.network.digest, candidate.text)
+    return [Missing(text, seed) for digest, text in networks.items() for seed in seeds if (digest, seed) not in there]
+
+
+def _study(draft: _Draft) -> Study:
+    """A study from all that was read into it."""
+    trials: dict[str, list[TrialRecord]] = {}  # by network
+    for trial in draft.trials.values():
+        trials.setdefault(trial.network, []).append(trial)
+    rows = [
+        row
+        for candidate in _distinct(draft.candidates)
+        for row in _rows(candidate, trials.get(candidate.network.digest, []))
+    ]
+    missing = tuple(draft.missing)
+    return Study(draft.data, draft.budget, _groups(rows), missing, tuple(draft.runs))
+
+
+def _distinct(candidates: Sequence[CandidateRecord]) -> list[CandidateRecord]:
+    """Candidates without repetition; of a network met in a sweep of scales and alone, the former."""
+    swept = {candidate.network.digest for candidate in candidates if candidate.scales is not None}
+    kept: dict[Any, CandidateRecord] = {}
+    for candidate in candidates:
+        alone = candidate.scales is None
+        if not (alone and candidate.network.digest in swept):
+            key = (None if alone else candidate.base, candidate.scales, candidate.network.digest)
+            kept.setdefault(key, candidate)
+    return list(kept.values())
+
+
+def _rows(candidate: CandidateRecord, trials: Iterable[TrialRecord]) -> list[Row]:
+    """A candidate's rows: one for each recipe it was trained with, or one without trials."""
+    by_recipe: dict[str, list[TrialRecord]] = {}
+    for trial in trials:
+        by_recipe.setdefault(json.dumps(trial.recipe, sort_keys=True), []).append(trial)
+    found: list[tuple[str | None, list[TrialRecord]]] = [(_name(own[0]), own) for own in by_recipe.values()]
+    return [
+        Row(candidate.text, candidate.base, candidate.scales, candidate.network, recipe, tuple(own))
+        for recipe, own in found or [(None, [])]
+    ]
+
+
+def _name(trial: TrialRecord) -> str:
+    """What a trial's recipe is called."""
+    return str(trial.recipe.get("name", "unnamed recipe"))
+
+
+def _groups(rows: Sequence[Row]) -> tuple[Group, ...]:
+    """Rows by base network and recipe, small scale sets first; networks on their own come last."""
+    recipes = {row.base: row.recipe for row in reversed(rows) if row.recipe}  # of bases not all of which ran
+    grouped: dict[tuple[str | None, str | None], list[Row]] = {}
+    for row in rows:
+        base = None if row.scales is None else row.base
+        grouped.setdefault((base, row.recipe or recipes.get(row.base) if base else None), []).append(row)
+    ordered = sorted(grouped.items(), key=lambda item: item[0][0] is None)
+    return tuple(
+        Group(base, recipe, tuple(sorted(own, key=lambda row: (len(row.scales or ()), row.scales or ()))))
+        for (base, recipe), own in ordered
+    )

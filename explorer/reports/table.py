@@ -1,0 +1,176 @@
+"""The scale table, as MS-SAR's Table 3: raw values for programs, and the same as text for people."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from explorer.reports.claims import Claims, Comparison, interval
+from explorer.reports.numbers import DASH, count, exact, percent, points, signed
+from explorer.reports.statistics import Sample
+from explorer.reports.study import Group, Row, Study
+from explorer.sweep.records import DIVERGED, FAILED
+
+
+@dataclass(frozen=True)
+class Line:
+    """One network. Errors and differences are fractions, extra costs percent; None was not measured."""
+
+    data: str
+    budget: str
+    base: str
+    network: str
+    recipe: str | None
+    scales: tuple[int, ...] | None
+    done: int  # trials, as the next three
+    diverged: int
+    failed: int
+    missing: int
+    test_error_mean: float | None
+    test_error_std: float | None
+    validation_error_mean: float | None
+    validation_error_std: float | None
+    train_error_mean: float | None
+    train_error_std: float | None
+    macs: int
+    params: int
+    activations: int
+    depth: int
+    chain: int
+    extra_macs_percent: float | None  # over the plain network, as the next two
+    extra_params_percent: float | None
+    difference_mean: float | None  # of test errors, paired over seeds
+    difference_low: float | None  # 95% t interval
+    difference_high: float | None
+    difference_n: int | None
+    p: float | None
+    adjusted_p: float | None
+    verdict: str | None
+
+
+def lines(study: Study, claims: Claims) -> list[Line]:
+    """The table of a study, group by group."""
+    return [line for group in study.groups for line in group_lines(study, group, claims)]
+
+
+def group_lines(study: Study, group: Group, claims: Claims) -> list[Line]:
+    """The lines of one group, in the order of its rows."""
+    return [_line(study, group, row, claims.of(row)) for row in group.rows]
+
+
+def _line(study: Study, group: Group, row: Row, comparison: Comparison | None) -> Line:
+    network = row.network
+    return Line(
+        data=study.data.name,
+        budget=study.budget,
+        base=row.base,
+        network=row.text,
+        recipe=row.recipe,
+        scales=row.scales,
+        done=len(row.done),
+        diverged=len(row.ended(DIVERGED)),
+        failed=len(row.ended(FAILED)),
+        missing=sum(missing.text == row.text for missing in study.missing),
+        **_measured(row),
+        **{name: getattr(network, name) for name in ("macs", "params", "activations", "depth", "chain")},
+        extra_macs_percent=_extra(group, row, "macs"),
+        extra_params_percent=_extra(group, row, "params"),
+        **_compared(comparison),
+    )
+
+
+def _measured(row: Row) -> dict[str, Any]:
+    """Mean and spread of the three errors."""
+    found: dict[str, Any] = {}
+    for column in ("test_error", "validation_error", "train_error"):
+        measured = row.sample(column)
+        found |= {f"{column}_mean": measured.mean, f"{column}_std": measured.std}
+    return found
+
+
+def _extra(group: Group, row: Row, column: str) -> float | None:
+    """How much dearer than the plain network, in percent; None for that itself and where it is absent."""
+    if group.plain is None or row is group.plain:
+        return None
+    before = getattr(group.plain.network, column)
+    return 100 * (getattr(row.network, column) / before - 1) if before else None
+
+
+def _compared(comparison: Comparison | None) -> dict[str, Any]:
+    """The columns of a comparison with the plain network."""
+    names = ("mean", "low", "high", "n")
+    found = {f"difference_{name}": getattr(comparison.difference, name) if comparison else None for name in names}
+    found["p"] = comparison.difference.p if comparison else None
+    found["adjusted_p"] = comparison.adjusted_p if comparison else None
+    return found | {"verdict": comparison.verdict if comparison else None}
+
+
+def as_dict(line: Line) -> dict[str, Any]:
+    """A line for programs, names to raw values."""
+    return asdict(line)
+
+
+# -- the same for people ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A table cell as text; `hint` says more (exact counts)."""
+
+    text: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A column of the printed table."""
+
+    text: str
+    below: str = ""  # a second, smaller line: the unit
+    cell: Callable[[Line, Comparison | None], Cell] = lambda line, comparison: Cell(DASH)
+    against_plain: bool = False  # only where there is a plain network to compare with
+
+
+def _error(column: str) -> Callable[[Line, Comparison | None], Cell]:
+    def cell(line: Line, comparison: Comparison | None) -> Cell:
+        mean, std = getattr(line, f"{column}_mean"), getattr(line, f"{column}_std")
+        return Cell(mean_and_spread(Sample(mean, std, line.done)))
+
+    return cell
+
+
+def _count(column: str) -> Callable[[Line, Comparison | None], Cell]:
+    return lambda line, comparison: Cell(count(getattr(line, column)), exact(getattr(line, column)))
+
+
+def _percent(column: str) -> Callable[[Line, Comparison | None], Cell]:
+    return lambda line, comparison: Cell(signed(getattr(line, column)))
+
+
+HEADINGS = (
+    Heading("Test error", "% \N{PLUS-MINUS SIGN} std", _error("test_error")),
+    Heading("n", "", lambda line, comparison: Cell(str(line.done))),
+    Heading("Validation", "% \N{PLUS-MINUS SIGN} std", _error("validation_error")),
+    Heading("Difference", "points, paired", lambda line, c: Cell(points(line.difference_mean)), True),
+    Heading("95% interval", "points", lambda line, c: Cell(interval(c.difference) if c else DASH), True),
+    Heading("MACs", "", _count("macs")),
+    Heading("extra", "%", _percent("extra_macs_percent"), True),
+    Heading("Params", "", _count("params")),
+    Heading("extra", "%", _percent("extra_params_percent"), True),
+)
+
+
+def mean_and_spread(measured: Sample) -> str:
+    """Mean and standard deviation in percent; no deviation of one seed."""
+    if measured.std is None:
+        return percent(measured.mean)
+    return f"{percent(measured.mean)} \N{PLUS-MINUS SIGN} {percent(measured.std)}"
+
+
+def headings(group: Group) -> list[Heading]:
+    """The columns of a group's table."""
+    return [heading for heading in HEADINGS if group.base is not None or not heading.against_plain]
+
+
+def cells(group: Group, line: Line, comparison: Comparison | None) -> list[Cell]:
+    """The printed cells of a line, one for each of its group's headings."""
+    return [heading.cell(line, comparison) for heading in headings(group)]

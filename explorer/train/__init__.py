@@ -1,0 +1,1 @@
+"""Training: data, recipes, budgets, one loop. Only `loop` and `environment` import torch."""

@@ -1,0 +1,273 @@
+"""The command line as people use it: what it prints, its JSON, its exit codes."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+import explorer
+from explorer.cli.app import app
+
+CONTRACT = {"network": str, "canonical": str, "input": list, "params": int, "macs": int, "activations": int,
+            "depth": int, "chain": int, "count": int, "convention": str, "tree": dict}  # fmt: skip
+
+
+def run(*arguments):
+    """A command in a process of its own: exit code, output, errors."""
+    done = subprocess.run([sys.executable, "-m", "explorer", *arguments], capture_output=True, text=True)
+    return done.returncode, done.stdout, done.stderr
+
+
+def call(*arguments):
+    """A command in this process, for what should succeed."""
+    result = CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_cost_prints_stages_and_totals():
+    text = call("cost", "gunn18")
+    for words in ("conv2", "gunn_layer", "400x56x56", "28,909,736", "9,722,759,552", "depth 18", "chain 366"):
+        assert words in text
+    assert "…" not in text, "a number was cut"
+
+
+def test_json_of_one_network_is_the_contract():
+    found = json.loads(call("cost", "gunn18", "--format", "json"))
+    for key, kind in CONTRACT.items():
+        assert type(found[key]) is kind, key
+    assert found["network"] == "gunn18" and found["input"] == [3, 224, 224]
+    assert found["params"] == 28_909_736 and found["count"] == found["macs"] and found["convention"] == "macs"
+    node = found["tree"]
+    assert set(node) == {"name", "kind", "shape", "columns", "children"} and node["shape"] == [1000, 1, 1]
+
+
+def test_json_of_several_is_a_list_in_order():
+    nets = ["resnet20+se", "gunn15", "resnet20"]
+    found = json.loads(call("cost", *nets, "--format", "json"))
+    assert [x["network"] for x in found] == nets
+    assert found[0]["canonical"] == "resnet20 + se"
+
+
+@pytest.mark.parametrize(
+    "net", ["gunn15", "densenet100 + mssar(1,2)", "seqresnet-k8-r4-n1", "resnet50 + wseqconv(k=32)"]
+)
+def test_the_tree_adds_up_at_every_level(net):
+    def check(node):
+        for column in ("params", "macs", "activations"):
+            if node["children"]:
+                assert node["columns"][column] == sum(c["columns"][column] for c in node["children"])
+        for child in node["children"]:
+            check(child)
+
+    found = json.loads(call("cost", net, "--format", "json"))
+    check(found["tree"])
+    assert found["tree"]["columns"] == {k: found[k] for k in ("params", "macs", "activations")}
+
+
+def test_csv_has_a_row_for_every_stage():
+    rows = list(csv.DictReader(io.StringIO(call("cost", "resnet20", "--format", "csv"))))
+    assert rows[0]["path"] == "" and int(rows[0]["params"]) == 272_474
+    assert [r["path"] for r in rows[1:]] == ["conv1", "stage1", "stage2", "stage3", "head"]
+    assert sum(int(r["macs"]) for r in rows[1:]) == int(rows[0]["macs"])
+
+
+def test_input_classes_and_batch():
+    plain = json.loads(call("cost", "resnet20", "--format", "json"))
+    hundred = json.loads(call("cost", "resnet20", "--classes", "100", "--format", "json"))
+    assert hundred["params"] - plain["params"] == 90 * 65
+    double = json.loads(call("cost", "resnet20", "--batch", "2", "--format", "json"))
+    assert double["macs"] == 2 * plain["macs"] and double["params"] == plain["params"]
+    larger = json.loads(call("cost", "resnet20", "--input", "3x64x64", "--format", "json"))
+    assert larger["macs"] - 640 == 4 * (plain["macs"] - 640) and larger["params"] == plain["params"]
+
+
+def test_several_networks_show_differences():
+    text = call("cost", "resnet56", "resnet56 + mssar(1,2,4)")
+    assert "+11.94%" in text and "difference to resnet56" in text
+
+
+def test_modifiers_say_what_they_changed_and_left():
+    text = call("cost", "resnet50 + wseqconv(k=32) + mssar(1,2,4)")
+    assert "+ wseqconv(k = 32): 13 places changed, 3 left: it is strided" in text
+    assert "+ mssar(1, 2, 4): 16 places changed" in text
+
+
+def test_verify_shows_other_counters():
+    text = call("cost", "resnet20 + mssar(1,2)", "--verify")
+    for words in ("FlopCounterMode", "fvcore", "torchinfo", "batch-norm parameters"):
+        assert words in text
+    assert "UNEXPLAINED" not in text
+
+
+@pytest.mark.parametrize("net", ["gunn18", "sunn15", "resnet20 + mssar(1, 2) on stage2", "cifar_resnet(n = 2)"])
+def test_show_prints_text_that_means_the_same(net, tmp_path):
+    path = tmp_path / "shown.arch"
+    path.write_text(call("show", net))
+    assert explorer.expand(str(path)).digest == explorer.expand(net).digest
+
+
+def test_show_formula():
+    text = call("show", "mssar(1, 2, 4, width = d)", "--formula")
+    assert "weights      = 6*D*d" in text and "MACs         = 42*D*d" in text
+    assert "64*classes" in call("show", "resnet20", "--formula")
+
+
+def test_list_finds_by_part_and_pattern():
+    assert "wide-gunn18" in call("list", "gunn") and "resnet50" not in call("list", "gunn")
+    assert "seqresnet-b22" in call("list", "seqresnet-*")
+    everything = call("list")
+    for name in ("networks:", "mssar(*scales", "wseqconv(k, c = 1)", "conv(3x3", "digits"):
+        assert name in everything
+
+
+def test_files(tmp_path):
+    path = tmp_path / "my.arch"
+    path.write_text("network a { input 3x8x8\n c: conv(3x3, 4) }\nnetwork b { input 3x8x8\n c: conv(3x3, 8) }\n")
+    assert json.loads(call("cost", str(path), "--format", "json"))["params"] == 216
+    assert json.loads(call("cost", f"{path}:a", "--format", "json"))["params"] == 108
+    assert json.loads(call("cost", f"{path}:a", f"{path}:b", "--format", "json"))[1]["params"] == 216
+
+
+# --- bad input: one clear message, exit code 2, no traceback ---
+
+NET = "network n {{ input 3x8x8\n {} }}"
+BAD = [
+    (["cost", "gunn17"], "did you mean 'gunn18'"),
+    (["cost", ""], "empty"),
+    (["cost", "resnet20 + mssr(1)"], "did you mean 'mssar'"),
+    (["cost", "resnet20 + mssar(16)"], "larger than the map"),
+    (["cost", "resnet20 + mssar()"], "at least one of 'scales'"),
+    (["cost", "resnet20 + mssar(0)"], "at least 1"),
+    (["cost", "resnet20 + mssar(1.5)"], "whole number"),
+    (["cost", "resnet20 + mssar(1, wdth=3)"], "did you mean 'width'"),
+    (["cost", "resnet20 + wseqconv(k=7)"], "k does not divide its width"),
+    (["cost", "resnet20 + wseqconv(k=0)"], "division by zero"),
+    (["cost", "resnet20 + mssar(1) on stage9"], "there is no stage 'stage9'"),
+    (["cost", "vgg16 + se"], "no slot"),
+    (["cost", "resnet20 + resnet20"], "is a network"),
+    (["cost", "mssar(1)"], "not a network"),
+    (["cost", "cifar_resnet"], "needs 'n'"),
+    (["cost", "cifar_resnet(n=1, 2, 3, 4, 5, 6)"], "argument"),
+    (["cost", "cifar_resnet(m=1)"], "no parameter 'm'"),
+    (["cost", "cifar_resnet(n=1, widths=[16,32])"], "different lengths"),
+    (["cost", "cifar_resnet(n=-1)"], "at least 0"),
+    (["cost", "cifar_resnet(n=1.5)"], "whole number"),
+    (["cost", "wrn(depth=29, k=1)"], "whole number"),
+    (["cost", "seqresnet(k=7, r=1)"], "do not divide the width"),
+    (["cost", "resnet20("], "never closed"),
+    (["cost", "resnet20)"], "closes nothing"),
+    (["cost", "resnet20 +"], "the text ends"),
+    (["cost", "no-such-file.arch"], "no file"),
+    (["cost", "resnet20", "--input", "3x32"], "--input"),
+    (["cost", "resnet20", "--input", "0x32x32"], "--input"),
+    (["cost", "resnet20", "--classes", "0"], "--classes"),
+    (["cost", "resnet20", "--batch", "-1"], "--batch"),
+    (["cost", "resnet20", "--depth", "-1"], "--depth"),
+    (["cost", "vgg16", "--input", "3x8x8"], "does not fit"),
+    (["cost", NET.format("conv(3x3, 0)")], "at least 1"),
+    (["cost", NET.format("conv(3x3, 4, groups = 2)")], "do not divide"),
+    (["cost", NET.format("conv(9x3, 4)")], "square kernel"),
+    (["cost", NET.format("add { it | conv(1x1, 4) }")], "equal shapes"),
+    (["cost", NET.format("linear(4)")], "reads a vector"),
+    (["cost", NET.format("cnv(3x3, 4)")], "did you mean 'conv'"),
+    (["cost", NET.format("conv(3x3)")], "needs 'width'"),
+    (["cost", NET.format("update(4) { conv(1x1, out) }")], "4 parts of 3"),
+    (["cost", NET.format("windowed(4, 2) { conv(3x3, out) }")], "do not divide"),
+    (["cost", NET.format("aggregate(4, 2) { conv(3x3, 3) }")], "must make 2 channels"),
+    (["cost", NET.format("project")], "stands only inside"),
+    (["cost", NET.format("dropout(1)")], "below 1"),
+    (["cost", "network n { relu }"], "states no input"),
+    (["cost", "block b { b }\nnetwork n { input 3x8x8\n b }"], "contain itself"),
+    (["show", "nothing"], "unknown network"),
+    (["show", "resnet20 + nothing"], "unknown modifier"),
+    (["cost", "gunn15(10, 11)"], "current or original"),
+    (["cost", "gunn15(10, classes = 11)"], "'classes' twice"),
+    (["cost", "x" * 5000 + ".arch"], "cannot be read"),
+    (["cost", NET.format("    " * 20 + "$")], "unexpected character"),
+    (["cost", NET.format("conv(3x3, foo)")], "<text>:2:12: unknown name"),
+    (["cost", NET.format("conv(3x3, it)")], "not a tensor"),
+    (["cost", NET.format("conv(3x3, 4, kernel = 5)")], "'kernel' twice"),
+    (["cost", NET.format("conv(3x3, 1), conv(3x3, 1), conv(3x3, yes)")], "not yes"),
+    (["cost", NET.format("dropout(it)")], "below 1"),
+    (["cost", NET.format("slice(0, 2.5)")], "whole number"),
+    (["cost", NET.format("aggregate(8, it) { group }")], "whole number"),
+    (["cost", NET.format("aggregate(8, 0.0) { group }")], "at least 1"),
+    (["cost", NET.format("a: { input 3x8x8 }")], "directly in a network"),
+    (["cost", NET.format("update(3) { part(t = it) }")], "one tensor"),
+    (["cost", NET.format("for x in [it] { x }")], "not tensors"),
+    (["cost", NET.format("relu.foo")], "no record"),
+    (["cost", NET.format("tap(raw, 9)")], "write tap(raw)"),
+    (["cost", NET.format("mssar(1, pool = diamond)")], "unknown step 'diamond'"),
+    (["cost", "block relu { conv(3x3, 3) }\n" + NET.format("relu")], "the grammar's own word"),
+    (["cost", NET.format("for i in range(1000000) { it }")], "more than 10,000 values"),
+    (["cost", "network n(a = 99999999999, b = a * a * a) { input 3x8x8, relu }"], "beyond"),
+    (["show", "gunn_layer", "--formula"], "one plain integer"),
+    (["show", "resnet20", "--svg", "/no/such/folder/x.svg"], "/no/such/folder"),
+    (["list", "zzzz"], "nothing is called"),
+    (["cost"], "Missing argument"),
+    (["cots", "gunn18"], "No such command"),
+    (["sweep", "--scales", ""], "--scales"),
+    (["sweep", "--scales", "1,0"], "--scales"),
+    (["sweep", "--scales", "a"], "--scales"),
+    (["sweep", "--scales", "16"], "larger than the map"),
+    (["sweep", "--budget", "0epochs"], "--budget"),
+    (["sweep", "--seeds", "0", "--scales", "1"], "--seeds"),
+    (["train", "resnet20", "--data", "digit"], "did you mean 'digits'"),
+    (["report", "--workspace", "/no/such/folder"], "/no/such/folder"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "words"), BAD, ids=[" ".join(a)[:60] for a, _ in BAD])
+def test_bad_input(arguments, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, arguments)
+    message = result.output if isinstance(result.exception, SystemExit) else str(result.exception)
+    code = result.exit_code if isinstance(result.exception, SystemExit) else None
+    assert code == 2 or isinstance(result.exception, explorer.UserError), result.exception
+    assert words in " ".join(message.split()), message
+    assert len(message) < 2000
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_errors_go_to_stderr_with_exit_code_2():
+    code, out, err = run("cost", "resnet20 + mssar(1,, 2)")
+    assert (code, out) == (2, "") and err.startswith("explorer: <network>:1:20: ") and "Traceback" not in err
+
+
+HOSTILE = {
+    "a million layers": NET.format("conv(3x3, 8) * 1000000"),
+    "10^12 channels": NET.format("conv(3x3, 1000000000000)"),
+    "layers in layers": "block a { relu * 10 }\n"
+    + "".join(f"block {chr(98 + i)} {{ {chr(97 + i)} * 10 }}\n" for i in range(8))
+    + NET.format("i"),
+    "loops in loops": NET.format("for a in range(1000) { for b in range(1000) { it } }"),
+    "a long list": NET.format("for a in range(999999999999) { it }"),
+    "a long dense block": NET.format("grow(1000000) { conv(1x1, 1) }"),
+    "many groups": NET.format("aggregate(10000000, 1) { conv(1x1, out) }"),
+    "endless brackets": "network n { " + "{ " * 1_000_000,
+    "a long name": "x" * 1_000_001,
+    "itself": "network n = n",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_networks_end_quickly_in_little_memory(name):
+    code = (
+        "import resource, sys, explorer\n"
+        "try: explorer.cost(sys.stdin.read()); said = ''\n"
+        "except explorer.UserError as e: said = str(e)\n"
+        "peak = [line for line in open('/proc/self/status') if line.startswith('VmHWM')][0].split()[1]\n"
+        "print(len(said), int(peak) // 1024, resource.getrusage(resource.RUSAGE_SELF).ru_utime)"
+    )
+    start = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], input=HOSTILE[name], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-500:]
+    said, megabytes, seconds = done.stdout.split()
+    assert int(said) < 2000 and int(megabytes) < 200
+    assert float(seconds) < 2 and time.monotonic() - start < 20  # generous here; the benchmark has the figures

@@ -1,0 +1,198 @@
+"""Figures show the store's and the paper's numbers, and their labels can be read."""
+
+import csv
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+from matplotlib.text import Annotation, Text
+from matplotlib.transforms import Bbox
+from reports_store import LARGE, SMALL, history, noisy, write_sweep
+
+import explorer
+from explorer.errors import UserError
+from explorer.reports.accuracy import accuracy_figure, points_of
+from explorer.reports.claims import compare
+from explorer.reports.columns import COLUMNS, column
+from explorer.reports.curves import best_variant, curve, curves_figure, drawn
+from explorer.reports.differences import differences_figure, shown
+from explorer.reports.names import family_of, is_recalibrated, short_names
+from explorer.reports.printed import printed_points
+from explorer.reports.report import write_report
+from explorer.reports.study import read
+
+MACS, TEST = COLUMNS["macs"], COLUMNS["test_error"]
+MANY = ["resnet20", "resnet32", "resnet56", "densenet_bc(depth=22, k=12)", "densenet_bc(depth=40, k=12)"]
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """A study of five bases in two families, costs an order of magnitude apart."""
+    workspace = tmp_path_factory.mktemp("many")
+    levels = dict(zip(MANY, (0.30, 0.25, 0.22, 0.24, 0.18), strict=True))
+    write_sweep(workspace, lambda b, s, seed: levels[b] - 0.01 * len(s) + 0.01 * seed, bases=MANY, scales=(1, 2, 4))
+    (study,) = read(workspace).studies
+    return study
+
+
+def test_points_are_the_means_of_the_rows(trouble):
+    (study,) = read(trouble).studies
+    points = points_of(study, MACS, TEST)
+    assert len(points) == 8
+    for point in points:
+        assert point.x == point.row.network.macs
+        assert point.y == pytest.approx(100 * point.row.sample("test_error").mean)
+        assert point.starred == bool(point.row.scales) and point.full == (point.row.scales == (1, 2))
+
+
+def test_networks_without_a_value_are_no_points(tmp_path):
+    write_sweep(tmp_path, lambda base, scales, seed: None if scales else 0.3, seeds=1)
+    (study,) = read(tmp_path).studies
+    assert [point.row.scales for point in points_of(study, MACS, TEST)] == [()]
+
+
+def test_printed_points_are_those_of_the_papers_table_2():
+    path = Path(explorer.__file__).parent / "catalog" / "reported.csv"
+    table = [row for row in csv.DictReader(path.open()) if (row["paper"], row["table"]) == ("ms-sar", "2")]
+    points = {point.name: point for point in printed_points("macs", "test_error")}
+    assert list(points) == [f"{n}{s}" for n in ("RN-20", "RN-32", "RN-56", "DN-100", "DN-190") for s in ("", "*")]
+    for row in table:
+        if row["dataset"] == "cifar10" and row["name_in_paper"] in points:
+            point = points[row["name_in_paper"]]
+            if row["metric"] == "error":
+                assert 100 * point.y == pytest.approx(float(row["printed"]))
+            if row["metric"] == "flops":
+                assert point.x == pytest.approx(float(row["printed"][:-1]) * {"M": 1e6, "G": 1e9}[row["printed"][-1]])
+    params = [point.x for point in printed_points("params", "test_error")]
+    assert params[0] == pytest.approx(270_000) and params[-1] == pytest.approx(32_700_000)
+    assert printed_points("activations", "test_error") == printed_points("macs", "train_error") == []
+
+
+def visible_texts(figure):
+    """The boxes of all labels inside the panels, in pixels."""
+    figure.canvas.draw()
+    renderer = figure.canvas.get_renderer()
+    for axes in figure.axes:
+        for text in axes.texts:
+            yield axes, text, Text.get_window_extent(text, renderer)
+
+
+def test_labels_of_the_accuracy_figure_do_not_overlap(many):
+    points = points_of(many, MACS, TEST)
+    figure = accuracy_figure(points, printed_points("macs", "test_error"), MACS, TEST)
+    found = list(visible_texts(figure))
+    assert {text.get_text() for _, text, _ in found} >= {
+        "resnet20",
+        "resnet56",
+        "depth=40",
+        "RN-20",
+        "DN-190*",
+    }
+    for (_, a, box), (_, b, other) in combinations(found, 2):
+        assert Bbox.intersection(box, other) is None, (a.get_text(), b.get_text())
+    for axes, text, box in found:
+        assert isinstance(text, Annotation)
+        assert Bbox.intersection(box, axes.bbox) is not None
+        marks = [axes.transData.transform(xy) for line in axes.lines[:4] for xy in line.get_xydata()]
+        assert not any(box.contains(*mark) for mark in marks), text.get_text()
+
+
+def test_the_cost_axis_is_logarithmic_only_where_needed(many, sound):
+    (near,) = read(sound).studies
+    wide = accuracy_figure(points_of(many, MACS, TEST), [], MACS, TEST)
+    narrow = accuracy_figure(points_of(near, MACS, TEST), [], MACS, TEST)
+    assert (wide.axes[0].get_xscale(), narrow.axes[0].get_xscale()) == ("log", "linear")
+
+
+def test_what_is_printed_is_said_to_be(many):
+    figure = accuracy_figure(points_of(many, MACS, TEST), printed_points("macs", "test_error"), MACS, TEST)
+    ours, paper = figure.axes
+    assert "printed" in paper.get_title(loc="left") and "not ours" in paper.get_title(loc="left")
+    assert "as printed" in paper.get_xlabel() and "CIFAR-10" in paper.get_ylabel()
+    assert ours.get_facecolor() != paper.get_facecolor()
+
+
+@pytest.mark.parametrize("x", ["params", "depth", "train_error"])
+def test_axes_can_be_chosen(sound, tmp_path, x):
+    files = write_report(sound, out=tmp_path, x=x, y="validation_error")
+    assert f"against {COLUMNS[x].label}" in files.html.read_text()
+
+
+def test_an_unknown_column_gives_the_nearest():
+    with pytest.raises(UserError, match=r"--x: there is no column 'param'; did you mean 'params'"):
+        column("param", "--x")
+    with pytest.raises(UserError, match=r"--y: .*known: "):
+        column("zzz", "--y")
+
+
+def test_curves_are_means_over_finished_trials(trouble):
+    findings = read(trouble)
+    row = findings.studies[0].groups[0].rows[1]  # its seed 1 failed
+    found = curve(row, findings.history, "validation_error")
+    last = [history(trial.test_error)[-1].validation_error for trial in row.done]
+    assert found.epochs == tuple(range(1, 21)) and len(last) == 3
+    assert found.mean[-1] == pytest.approx(100 * sum(last) / 3)
+    assert found.std[-1] > 0
+
+
+def test_every_scale_set_has_its_column_of_curves(trouble):
+    findings = read(trouble)
+    group = findings.studies[0].groups[1]
+    figure = curves_figure(group, findings.history)
+    titles = [axes.get_title(loc="left") for axes in figure.axes[:3]]
+    assert titles == ["{1}", "{2}", "{1,2}"] and len(figure.axes) == 9
+    assert [len(axes.lines) for axes in figure.axes] == [2] * 9  # the plain network and the other
+
+
+def test_bands_are_one_standard_deviation_to_each_side(trouble):
+    findings = read(trouble)
+    group = findings.studies[0].groups[1]
+    found = curve(group.rows[1], findings.history, "train_error")
+    band = curves_figure(group, findings.history).axes[3].collections[1].get_paths()[0].get_extents()
+    assert band.y0 == pytest.approx(min(m - s for m, s in zip(found.mean, found.std, strict=True)))
+    assert band.y1 == pytest.approx(max(m + s for m, s in zip(found.mean, found.std, strict=True)))
+
+
+def test_of_many_scale_sets_the_best_on_validation_are_drawn(tmp_path):
+    write_sweep(tmp_path, lambda base, s, seed: 0.3 + 0.01 * sum(s) + 0.001 * seed, scales=(1, 2, 3, 4), seeds=2)
+    findings = read(tmp_path)
+    (group,) = findings.studies[0].groups
+    plain, rows = drawn(group, findings.history)
+    assert plain is group.plain and len(group.variants) == 15 and len(rows) == 7
+    assert max(sum(row.scales) for row in rows) <= 5
+    assert best_variant(group).scales == (1,)
+
+
+def test_the_figure_of_differences_shows_mean_and_interval(trouble):
+    (study,) = read(trouble).studies
+    comparisons = shown(compare(study).by_group[1])
+    axes = differences_figure([(LARGE, comparisons)]).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["{1}", "{2}", "{1,2}"]
+    drawn_at = {tuple(line.get_xdata()) for line in axes.lines}
+    for comparison in comparisons:
+        d = comparison.difference
+        assert (100 * d.mean,) in drawn_at and (100 * d.low, 100 * d.high) in drawn_at
+
+
+def test_families_and_short_names():
+    families = {
+        "resnet20": "resnet",
+        "resnet56 + mssar(1,2)": "resnet",
+        "densenet-bc-100-12": "densenet-bc",
+        "seqresnet-b-k16-r7-n1": "seqresnet-b",
+        "wrn-28-10": "wrn",
+        "resnext50-32x4d": "resnext",
+        "gunn15-nores": "gunn-nores",
+        f"{SMALL} + se": "cifar_resnet + se",
+    }
+    assert {text: family_of(text) for text in families} == families
+    assert short_names([SMALL, LARGE, "resnet20"]) == {SMALL: "n=1", LARGE: "n=2", "resnet20": "resnet20"}
+    assert is_recalibrated("resnet20 + se + mssar(1)") and not is_recalibrated("resnet20 + se")
+
+
+def test_a_report_about_bases_without_scales_says_nothing_of_them(tmp_path):
+    write_sweep(tmp_path, lambda base, scales, seed: noisy(base, (), seed), bases=(SMALL, LARGE), scales=None)
+    files = write_report(tmp_path)
+    page = files.html.read_text()
+    assert [path.name for path in files.figures] == ["accuracy.png", "curves-1.png"]
+    assert "What these networks cost" in page and "Against plain" not in page

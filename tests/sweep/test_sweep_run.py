@@ -1,0 +1,191 @@
+"""Sweeps from end to end, with workers that really train; nothing but what is missing is run."""
+
+import subprocess
+import sys
+
+import pytest
+import sweep_tasks
+
+from explorer.errors import UserError
+from explorer.sweep import run
+from explorer.sweep.progress import Progress
+from explorer.sweep.run import sweep, train_one, worker_environment
+from explorer.sweep.store import Store
+
+TINY = "cifar_resnet(n=1, widths=[2,2,2])"
+SHORT = {"budget": "1epoch", "workers": 2}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished sweep over the digits, really trained: its workspace, result and events."""
+    workspace = tmp_path_factory.mktemp("finished")
+    events: list[Progress] = []
+    result = sweep([TINY], [1, 2], seeds=2, workspace=workspace, progress=events.append, **SHORT)
+    return workspace, result, events
+
+
+def test_every_candidate_is_trained_under_every_seed(finished):
+    _, result, events = finished
+    assert [candidate.scales for candidate in result.candidates] == [(), (1,), (2,), (1, 2)]
+    trained = sorted((trial.network, trial.seed) for trial in result.trials)
+    assert trained == sorted((c.network.digest, seed) for c in result.candidates for seed in (0, 1))
+    assert {trial.status for trial in result.trials} == {"done"}
+    assert all(0 < trial.test_error < 1 and trial.steps == 5 for trial in result.trials)
+    ended = [event for event in events if event.ended]
+    assert [event.done for event in ended] == list(range(1, 9))
+    assert {event.total for event in events} == {8}
+    assert ended[-1].eta_seconds == 0
+
+
+def test_the_same_again_runs_nothing(finished, monkeypatch):
+    workspace, result, _ = finished
+    monkeypatch.setattr(run, "TASK", "no_such_module:task")
+    again = sweep([TINY], [1, 2], seeds=2, workspace=workspace, **SHORT)
+    assert again.found == 8
+    assert (again.run, again.trials) == (result.run, result.trials)
+
+
+def test_training_in_this_process_gives_a_workers_bits(finished, tmp_path):
+    _, result, _ = finished
+    fraction = []
+    single = train_one(
+        TINY, budget="1epoch", seed=1, workspace=tmp_path, progress=lambda part, latest: fraction.append(part)
+    )
+    (from_worker,) = [trial for trial in result.trials if trial.id == single.trial.id]
+    for measured in ("train_loss", "train_error", "validation_error", "test_error", "test_loss"):
+        assert getattr(single.trial, measured) == getattr(from_worker, measured)
+    assert not single.found
+    assert fraction[-1] == 1
+    again = train_one(TINY, budget="1epoch", seed=1, workspace=tmp_path)
+    assert again.found
+    assert (again.trial, again.history) == (single.trial, single.history)
+
+
+def test_sweep_and_train_share_their_trials(finished, monkeypatch):
+    workspace, _, _ = finished
+    assert train_one(TINY, budget="1epoch", seed=0, workspace=workspace).found
+
+
+@pytest.fixture
+def pretended(monkeypatch, tmp_path):
+    """Sweeps whose workers only pretend; gives the (network, seed) of the trials run so far."""
+    sweep_tasks.install_blank_data()
+    monkeypatch.setattr(run, "TASK", "sweep_tasks:pretend")
+    monkeypatch.setenv("PRETEND_LOG", str(tmp_path / "log"))
+    (tmp_path / "log").touch()
+
+    def pretend(*scales, **more):
+        before = len((tmp_path / "log").read_text().splitlines())
+        result = sweep([TINY], scales, data="blank", workspace=tmp_path / "work", **{"seeds": 1} | more)
+        return result, len((tmp_path / "log").read_text().splitlines()) - before
+
+    return pretend
+
+
+def test_widening_runs_only_what_is_new(pretended):
+    narrow, ran = pretended(1, 2)
+    assert (ran, narrow.found) == (4, 0)
+    wide, ran = pretended(1, 2, 4)
+    assert (ran, wide.found, len(wide.trials)) == (4, 4, 8)
+    more_seeds, ran = pretended(1, 2, 4, seeds=2)
+    assert (ran, more_seeds.found, len(more_seeds.trials)) == (8, 8, 16)
+    back, ran = pretended(2, 1)
+    assert (ran, back.found, len(back.trials)) == (0, 4, 4)
+    assert back.run == narrow.run != wide.run
+
+
+def test_another_budget_or_recipe_is_another_trial(pretended):
+    assert pretended(1)[1] == 2
+    assert pretended(1, budget="19epochs")[1] == 2
+    assert pretended(1, recipe="momentum")[1] == 2
+    assert pretended(1, recipe="nesterov")[1] == 0  # the paper's own, named
+
+
+def test_a_failed_trial_is_kept_and_tried_again(pretended, monkeypatch, tmp_path):
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "TASK", "sweep_tasks:broken")
+        broken, _ = pretended(1)
+    assert [(trial.status, trial.message[-12:]) for trial in broken.trials] == [("failed", "no such luck")] * 2
+    with Store.read(tmp_path / "work") as store:
+        assert [(found.planned, found.finished, found.failed) for found in store.runs()] == [(2, 0, 2)]
+    mended, ran = pretended(1)
+    assert ran == 2
+    assert [trial.status for trial in mended.trials] == ["done"] * 2
+
+
+def test_what_torch_refuses_is_a_failed_trial_with_its_reason(finished, monkeypatch, tmp_path):
+    import explorer
+
+    def no_memory(*_, **__):
+        raise RuntimeError("not enough memory")
+
+    monkeypatch.setattr(explorer, "build", no_memory, raising=False)
+    result = train_one(TINY, budget="1epoch", workspace=tmp_path)
+    assert (result.trial.status, result.trial.message) == ("failed", "RuntimeError: not enough memory")
+    assert result.history == ()
+
+
+def test_a_text_that_changes_under_way_is_not_stored_as_what_it_was(tmp_path, monkeypatch):
+    import explorer
+
+    given = explorer.cost
+    monkeypatch.setattr(explorer, "cost", lambda text, **more: given("vgg16", **more), raising=False)
+    result = train_one(TINY, budget="1epoch", workspace=tmp_path)
+    assert (result.trial.status, result.trial.test_error) == ("failed", None)
+    assert "has changed" in result.trial.message
+
+
+def test_costs_alone_leave_no_trace(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "TASK", "no_such_module:task")
+    result = sweep(workspace=tmp_path / "work", train=False)
+    assert len(result.candidates) == 16
+    assert (result.run, result.trials) == (None, ())
+    plain, scaled = result.candidates[0].network, result.candidates[7].network
+    assert scaled.params > plain.params and scaled.macs > plain.macs
+    assert not (tmp_path / "work").exists()
+
+
+def test_costs_alone_need_no_torch_pandas_or_scikit_learn():
+    program = (
+        "import sys; from explorer.sweep.run import sweep; from explorer.sweep.store import Store;"
+        "assert len(sweep(train=False).candidates) == 16;"
+        "print(sorted({'torch', 'pandas', 'sklearn', 'matplotlib', 'scipy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"bases": ["resnet2O"]}, "resnet2O"),
+        ({"scales": [1, 64]}, "64"),
+        ({"scales": []}, "--scales"),
+        ({"budget": "soon"}, "--budget"),
+        ({"seeds": 0}, "--seeds"),
+        ({"data": "cifar"}, "--data"),
+        ({"recipe": "adam"}, "--recipe"),
+        ({"device": "tpu9"}, "--device"),
+        ({"workers": -1}, "--workers"),
+        ({"workers": 0}, "--workers"),
+        ({"bases": []}, "no network"),
+        ({"bases": ["cifar_resnet(n=1, widths=[100000,100000,100000])"]}, "GiB to train"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_written(tmp_path, wrong, message):
+    arguments = {"bases": [TINY], "scales": [1], "workspace": tmp_path / "work", **SHORT} | wrong
+    with pytest.raises(UserError, match=message):
+        sweep(**arguments)
+    assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize("wrong", [{"budget": "0s"}, {"seeds": 0}, {"recipe": "adam"}, {"workers": 0}])
+def test_bad_input_is_refused_for_costs_alone_too(wrong):
+    with pytest.raises(UserError, match="--" + next(iter(wrong))):
+        sweep([TINY], [1], train=False, **wrong)
+
+
+def test_workers_on_a_processor_have_one_thread():
+    assert worker_environment("cpu")["OMP_NUM_THREADS"] == "1"
+    assert worker_environment("cuda") == {}

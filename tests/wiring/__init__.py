@@ -1,0 +1,1 @@
+"""The wiring of built modules against references that share no code with them."""
