@@ -1,4 +1,8 @@
-"""One torch layer for each kind of primitive op. Every value is [N, C, H, W]; a vector is [N, C, 1, 1]."""
+"""One torch layer for each kind of primitive op. Every value is [N, C, H, W]; a vector is [N, C, 1, 1].
+
+Where torch has the layer it is torch's own class, so that other counters know it. ScopeModule flattens what a
+linear layer reads.
+"""
 
 from collections.abc import Callable
 
@@ -7,22 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from explorer.blocks.graph import Op
-
-
-class Linear(nn.Linear):
-    """Fully connected layer on [N, C, 1, 1]."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[N, C, 1, 1] -> [N, width, 1, 1]"""
-        return super().forward(x.flatten(1))[:, :, None, None]
-
-
-class GlobalPool(nn.Module):
-    """[N, C, H, W] -> [N, C, 1, 1]: mean over the map."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The mean over all positions."""
-        return x.mean((2, 3), keepdim=True)
 
 
 class Regional(nn.Module):
@@ -234,13 +222,13 @@ def _sliding(op: Op) -> nn.Module:
 
 LAYERS: dict[str, Callable[[Op], nn.Module]] = {
     "conv": _conv,
-    "linear": lambda op: Linear(op.ins[0][0], op.attrs["width"], op.attrs["bias"]),
+    "linear": lambda op: nn.Linear(op.ins[0][0], op.attrs["width"], op.attrs["bias"]),
     "bn": lambda op: nn.BatchNorm2d(op.ins[0][0]),
     "relu": lambda op: nn.ReLU(),
     "sigmoid": lambda op: nn.Sigmoid(),
     "maxpool": _pool(nn.MaxPool2d),
     "avgpool": _pool(nn.AvgPool2d),
-    "gap": lambda op: GlobalPool(),
+    "gap": lambda op: nn.AdaptiveAvgPool2d(1),
     "regional": lambda op: Regional(op.attrs["scale"], *op.ins[0][1:]),
     "sliding": _sliding,
     "upsample": lambda op: Upsample(op.ins[0][1:], op.out[1:]),

@@ -36,7 +36,11 @@ class ScopeModule(nn.Module):
         values: dict[int, Tensor] = dict(zip(self.ports, arguments, strict=True))
         modules = self._modules
         for name, inputs, outputs, done in self.plan:
-            made = modules[name](*[values[i] for i in inputs])  # type: ignore[misc]
+            layer = modules[name]
+            if isinstance(layer, nn.Linear):
+                made = layer(values[inputs[0]].flatten(1))[:, :, None, None]
+            else:
+                made = layer(*[values[i] for i in inputs])  # type: ignore[misc]
             for index in done:
                 del values[index]
             if len(outputs) == 1:
