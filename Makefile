@@ -15,6 +15,7 @@ setup: .venv/.installed
 
 demo: setup
 	$(BIN)/explorer cost gunn18
+	$(BIN)/explorer audit ms-sar --html explorer-work/audit.html
 	$(BIN)/explorer sweep --scales 1,2,4
 
 test: setup

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from explorer.analysis.cost import Cost, cost_of
+from explorer.analysis.foreign import foreign_cost, is_foreign
 from explorer.blocks.graph import Graph
 from explorer.catalog.load import last_network, load
 from explorer.catalog.load import parse as parse
@@ -25,11 +26,15 @@ def expand(net: Net, *, input: Size | None = None, classes: Any = None, values: 
     `input`: (channels, height, width) in place of the network's own. `values`: parameters by name, as ints,
     int64 arrays or sympy symbols. Raises UserError for whatever is wrong with the text or the network.
     """
-    if input is not None and (not isinstance(input, tuple | list) or len(input) != 3):
-        raise UserError("input is (channels, height, width), such as (3, 32, 32)")
     expression, library = _meant(net)
     given = {**(values or {}), **({} if classes is None else {"classes": classes})}
-    return expansion.expand(expression, library, input=tuple(input) if input else None, values=given)
+    return expansion.expand(expression, library, input=_size(input), values=given)
+
+
+def _size(input: Size | None) -> Size | None:
+    if input is not None and (not isinstance(input, tuple | list) or len(input) != 3):
+        raise UserError("input is (channels, height, width), such as (3, 32, 32)")
+    return tuple(input) if input else None  # type: ignore[return-value]
 
 
 def _meant(net: Net) -> tuple[Expression, Library]:
@@ -50,9 +55,16 @@ def cost(
     batch: int = 1,
     values: dict[str, Any] | None = None,
 ) -> Cost:
-    """Exact parameters, MACs, activations, depth and chain of a network, in total and as a tree."""
+    """Exact parameters, MACs, activations, depth and chain of a network, in total and as a tree.
+
+    `net` may also name a torch module: FILE.py:FUNCTION or timm:NAME.
+    """
     if type(batch) is not int or batch < 1:
         raise UserError("batch is a whole number of at least 1")
+    if isinstance(net, str) and is_foreign(net):
+        if classes is not None or values:
+            raise UserError(f"'{net.strip()[:100]}' is a torch module: it has no parameters to set, nor classes")
+        return foreign_cost(net, _size(input), batch)
     graph = expand(net, input=input, classes=classes, values=values)
     return cost_of(graph, net if isinstance(net, str) else None, batch)
 

@@ -54,7 +54,7 @@ def test_files_that_the_documents_name_exist():
 
 
 README = DOCS.parent / "README.md"
-SHOWN = re.compile(r"(```console\n\$ explorer ((?:cost|show|list) [^\n]*)\n)([^`$]*)(```)")
+SHOWN = re.compile(r"(```console\n\$ explorer ((?:cost|show|list|audit) [^\n]*)\n)([^`$]*)(```)")
 
 
 def output_of(command):

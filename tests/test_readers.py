@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import sympy
-from catalog.test_facts import FAMILIES, NETWORKS
+from catalog.test_facts import NAMED
 
 import explorer
 from explorer.analysis.ledger import ROWS, Row, ledger_of, totals_of
@@ -17,8 +17,8 @@ def test_no_kind_is_forgotten():
 
 
 def test_the_ledger_of_a_scope_is_the_sum_over_the_flattened_graph():
-    for name in NETWORKS:
-        cost = explorer.cost(FAMILIES.get(name, name))
+    for name in NAMED:
+        cost = explorer.cost(name)
         sums = {}
         for node in flatten(cost.graph)[0]:
             row = ROWS[node.op.kind]

@@ -132,6 +132,10 @@ def _product(shape: tuple[Any, ...]) -> str:
 
 
 def _show(expr: Any) -> str:
+    return str(shorter(sympy.sympify(expr)))
+
+
+def shorter(value: sympy.Expr) -> sympy.Expr:
     """The shorter of the expanded and the factored form."""
-    value = sympy.sympify(expr)
-    return min(str(sympy.expand(value)), str(sympy.factor(value)), key=len)
+    factored = sympy.factor(value)
+    return min(sympy.expand(value), factored, sympy.signsimp(factored), key=lambda form: len(str(form)))

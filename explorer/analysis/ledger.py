@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from explorer.blocks.graph import Op, Scope, Shape
+from explorer.blocks.loops import total_of
 from explorer.blocks.quantity import Quantity, product
+from explorer.blocks.walk import single
 from explorer.blocks.windows import neighbours_total
 
 ELEMENT_BYTES = 4  # single precision
@@ -73,9 +75,9 @@ def _partition(op: Op, read: Quantity, made: Quantity) -> Row:
 def _sliding(op: Op, read: Quantity, made: Quantity) -> Row:
     channels, height, width = op.ins[0]
     radius = op.attrs["radius"]
-    if radius is None:  # arrays and symbols: the neighbourhoods' sizes have no simple closed form
+    if radius is None:  # symbols: the neighbourhoods' sizes have no simple closed form
         return Row(0, read, made)
-    return Row(0, read, made, channels * neighbours_total(height, width, radius, op.attrs["shape"]))
+    return Row(0, read, made, channels * neighbours_total(single(height), single(width), radius, op.attrs["shape"]))
 
 
 def _plain(op: Op, read: Quantity, made: Quantity) -> Row:
@@ -104,11 +106,17 @@ ROWS: dict[str, Callable[[Op, Quantity, Quantity], Row]] = {
     "upsample": _copy,
     "flatten": _view,
     "dropout": _plain,
+    "droppath": _plain,
+    "affine": _plain,
+    "shuffle": _copy,
+    "shift": _copy,
     "slice": _view,
     "pad": _copy,
     "add": _plain,
     "multiply": _plain,
     "mean": _plain,
+    "shake": _plain,
+    "fractaljoin": _plain,
     "concat": _copy,
     "update": _copy,
 }
@@ -137,6 +145,9 @@ def ledger_of(scope: Scope) -> Ledger:
                 for kind, row in ledger_of(node).items():
                     _add(totals, kind, row)
         ledger = scope.memo["ledger"] = {kind: Row(*total) for kind, total in totals.items()}
+        loop = scope.attrs.get("loop")
+        if loop is not None:
+            ledger.update({kind: Row(*[total_of(count, loop) for count in row]) for kind, row in ledger.items()})
     return ledger
 
 
@@ -156,6 +167,10 @@ def _add(totals: dict[str, list[Any]], kind: str, row: Row) -> None:
 _ELEMENTWISE = frozenset(kind for kind, make in ROWS.items() if make is _plain or make is _view)
 
 
+_MULTIPLIES = ("conv", "linear", "matmul")  # matmul, norm and parameter: of traced modules only
+_OTHER_PARAMS = ("bn", "norm", "parameter")
+
+
 class Totals(NamedTuple):
     """The quantities that every table shows."""
 
@@ -169,11 +184,14 @@ def totals_of(ledger: Ledger) -> Totals:
     params: Quantity = 0
     macs: Quantity = 0
     activations: Quantity = 0
-    for kind in ("conv", "linear"):
+    for kind in _MULTIPLIES:
         row = ledger.get(kind)
         if row is not None:
             params = params + row.weights + row.biases
             macs = macs + row.macs
             activations = activations + row.outputs
-    norm = ledger.get("bn")
-    return Totals(params + norm.norms if norm else params, macs, activations)
+    for kind in _OTHER_PARAMS:
+        row = ledger.get(kind)
+        if row is not None:
+            params = params + row.weights + row.norms
+    return Totals(params, macs, activations)

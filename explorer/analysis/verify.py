@@ -38,7 +38,7 @@ def verify(cost: Cost) -> list[Comparison]:
 def _verify(cost: Cost) -> list[Comparison]:
     macs = cost.macs // cost.batch
     with torch.device("meta"):
-        meta = NetworkModule(cost.graph).eval()
+        meta = NetworkModule(cost.graph.main).eval()
         image = torch.empty(1, *cost.graph.input)
     rows = [
         _equal("params", "torch (numel)", cost.params, sum(p.numel() for p in meta.parameters())),
@@ -98,7 +98,7 @@ def _fvcore(cost: Cost, ours: int) -> Comparison:
     from fvcore.nn import FlopCountAnalysis
 
     def count() -> int:
-        module = NetworkModule(cost.graph).eval()
+        module = NetworkModule(cost.graph.main).eval()
         with torch.no_grad():
             found = FlopCountAnalysis(module, torch.zeros(1, *cost.graph.input))
             found.unsupported_ops_warnings(False).uncalled_modules_warnings(False)

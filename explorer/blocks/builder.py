@@ -4,7 +4,8 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from explorer.blocks.graph import Change, Entry, Op, Scope, Shape
-from explorer.blocks.quantity import Quantity, is_array
+from explorer.blocks.quantity import Quantity, check, is_array, product
+from explorer.blocks.walk import decide
 from explorer.errors import ArchError
 
 MAX_NODES = 200_000
@@ -63,6 +64,10 @@ class Segment(NamedTuple):
     total: Quantity
 
 
+def _too_many() -> str:
+    return f"the network has more than {MAX_NODES:,} operations"
+
+
 class Same:
     """Stands for one array in a key: equal to itself only, and keeps it alive as long as the key."""
 
@@ -101,7 +106,7 @@ class Builder:
         self.part_ports: dict[int, Tensor] = {}
         self.used: set[int] = set()
         self.next = 0
-        self.nodes = 0
+        self.nodes: Quantity = 0
         self.changes: dict[tuple[int, str | None], int] = {}
         self.segment: Segment | None = None  # set on a fold's own scope
         self.slices: dict[int, Tensor] = {}
@@ -130,14 +135,16 @@ class Builder:
         self.entries.append((name or op.kind, op, inputs, (index,)))
         self.used.update(inputs)
         self.nodes += 1
-        if self.nodes > MAX_NODES:
+        if type(self.nodes) is not int or self.nodes > MAX_NODES:
             self._count(0)
         return Tensor(index, op.out)
 
-    def _count(self, nodes: int) -> None:
-        self.nodes += nodes
-        if self.nodes > MAX_NODES:
-            raise ArchError(f"the network has more than {MAX_NODES:,} operations")
+    def _count(self, nodes: Quantity) -> None:
+        self.nodes = self.nodes + nodes
+        if type(self.nodes) is not int:  # behind a loop of an array walk
+            check(self.nodes <= MAX_NODES, _too_many)
+        elif self.nodes > MAX_NODES:
+            raise ArchError(_too_many())
 
     def part(self, tensor: Tensor, width: Quantity) -> Tensor:
         """The current segment's channels of a tensor from outside the fold's body."""
@@ -155,7 +162,7 @@ class Builder:
 
     def _sliced(self, tensor: Tensor, segment: Segment) -> Tensor:
         start, stop, total = segment
-        if tensor.shape[0] is not total and tensor.shape[0] != total:
+        if tensor.shape[0] is not total and decide(tensor.shape[0] != total):
             raise ArchError(f"part of a tensor of {tensor.shape[0]} channels in a fold over {total}")
         made = self.slices.get(tensor.index)
         if made is None:
@@ -210,7 +217,8 @@ class Builder:
         self.used.update(scope.outputs)
         used = [(index, port) for index, port in self.ports.items() if index in self.used]
         scope.ports = tuple(index for index, _ in used)
-        scope.nodes = self.nodes
+        loop = scope.attrs.get("loop")
+        scope.nodes = self.nodes if loop is None else product(loop.times, self.nodes) - 1  # as if there were no loop
         scope.changes = tuple([Change(m, r, n) for (m, r), n in self.changes.items()])
         scope.body = tuple([Entry(n, *entry[1:]) for n, entry in zip(self._names(), self.entries, strict=True)])
         template = Template(scope, tuple(port for _, port in used), self.absorbed)
@@ -227,7 +235,12 @@ class Builder:
         if scope.kind not in ("section", "part") or len(scope.body) != 1:
             return template
         _, inner, inputs, outputs = scope.body[0]
-        if not isinstance(inner, Scope) or outputs != scope.outputs or scope.taps != inner.taps:
+        if (
+            not isinstance(inner, Scope)
+            or "loop" in inner.attrs
+            or outputs != scope.outputs
+            or scope.taps != inner.taps
+        ):
             return template
         if scope.changes != inner.changes:
             return template

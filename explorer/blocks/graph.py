@@ -65,7 +65,7 @@ class Scope:
         self.outputs: tuple[int, ...] = ()
         self.taps: tuple[str, ...] = ()  # names of outputs[1:]
         self.shapes: dict[int, Shape] = {}
-        self.nodes = 0  # ops and scopes inside, nested ones included
+        self.nodes: Quantity = 0  # ops and scopes inside, nested ones included
         self.changes: tuple[Change, ...] = ()
         self.memo: dict[str, Any] = {}  # what readers have computed for this template
 
@@ -83,8 +83,17 @@ class Change(NamedTuple):
     places: int
 
 
+class Auxiliary(NamedTuple):
+    """A head that helps in training only: it reads value `source` of the root, and its loss counts `weight` times."""
+
+    name: str
+    weight: Quantity
+    scope: Scope
+    source: int
+
+
 class Graph(NamedTuple):
-    """An expanded network."""
+    """An expanded network. The root is what runs in evaluation; auxiliary heads stand beside it."""
 
     root: Scope
     canonical: str  # the network as canonical text
@@ -92,16 +101,20 @@ class Graph(NamedTuple):
     modifiers: tuple[str, ...]  # canonical text of each, in order; `changes` refer to them
     valid: Any  # True, or the boolean mask of an array walk
     assumptions: tuple[str, ...]  # of a symbolic walk
+    auxiliaries: tuple[Auxiliary, ...] = ()
+
+    @property
+    def main(self) -> "Graph":
+        """The network without its auxiliary heads: what is left of it in evaluation."""
+        return self._replace(auxiliaries=())
 
     @property
     def digest(self) -> str:
         """SHA-256 (hex) over ops, attributes, shapes and wiring, not over names: what makes two networks the same."""
-        flat, inputs, outputs = flatten(self)
-        h = hashlib.sha256(repr((self.input, inputs, outputs)).encode())
-        for node in flat:
-            op = node.op
-            text = (op.kind, sorted(op.attrs.items()), op.ins, op.out, node.inputs, node.output)
-            h.update(repr(text).encode())
+        h = hashlib.sha256()
+        _hash(h, self.input, self.root)
+        for head in self.auxiliaries:
+            _hash(h, (head.weight, self.root.outputs.index(head.source)), head.scope)
         return h.hexdigest()
 
 
@@ -116,11 +129,24 @@ class Flat(NamedTuple):
 
 def flatten(graph: Graph) -> tuple[list[Flat], tuple[int, ...], tuple[int, ...]]:
     """All ops in order, with global value numbers; also the input values and the output values."""
+    return _flat(graph.root)
+
+
+def _flat(root: Scope) -> tuple[list[Flat], tuple[int, ...], tuple[int, ...]]:
     flat: list[Flat] = []
     counter = iter(range(10**9))
-    inputs = tuple(next(counter) for _ in graph.root.ports)
-    outputs = _flatten(graph.root, "", inputs, counter, flat)
+    inputs = tuple(next(counter) for _ in root.ports)
+    outputs = _flatten(root, "", inputs, counter, flat)
     return flat, inputs, outputs
+
+
+def _hash(h: Any, what: tuple[Quantity, ...], root: Scope) -> None:
+    flat, inputs, outputs = _flat(root)
+    h.update(repr((what, inputs, outputs)).encode())
+    for node in flat:
+        op = node.op
+        text = (op.kind, sorted(op.attrs.items()), op.ins, op.out, node.inputs, node.output)
+        h.update(repr(text).encode())
 
 
 def _flatten(

@@ -21,6 +21,7 @@ from explorer.blocks.quantity import (
     show,
     window_count,
 )
+from explorer.blocks.walk import decide, single
 from explorer.errors import ArchError
 
 Attrs = dict[str, Any]
@@ -44,18 +45,21 @@ def text(shape: Shape) -> str:
 def _kernel(value: Any, what: str) -> int:
     if isinstance(value, tuple) and len(value) == 2 and value[0] == value[1]:
         value = value[0]
+    value = single(value)
     if type(value) is not int or value < 1:
         raise ArchError(f"{what} needs a square kernel such as 3x3, not {show(value)}")
     return value
 
 
 def _stride(value: Any, what: str) -> int:
+    value = single(value)
     if type(value) is not int or value < 1:
         raise ArchError(f"the stride of {what} must be a whole number of at least 1, not {show(value)}")
     return value
 
 
 def _padding(value: Any, what: str) -> int:
+    value = single(value)
     if type(value) is not int or value < 0:
         raise ArchError(f"the padding of {what} must be a whole number of at least 0, not {show(value)}")
     return value
@@ -69,6 +73,17 @@ def _flag(attrs: Attrs, name: str) -> None:
 def _word(attrs: Attrs, name: str, allowed: tuple[str, ...]) -> None:
     if attrs[name] not in allowed:
         raise ArchError(f"{name} is {' or '.join(allowed)}, not {show(attrs[name])}")
+
+
+def _number(value: Any, what: str) -> int | Fraction:
+    if isinstance(value, bool) or not isinstance(value, int | Fraction):
+        raise ArchError(f"{what} is a number, not {show(value)}")
+    return value
+
+
+def _rate(a: Attrs, name: str) -> None:
+    if not 0 <= _number(a["rate"], f"the rate of {name}") < 1:
+        raise ArchError(f"the rate of {name} is at least 0 and below 1, not {show(a['rate'])}")
 
 
 def _divides(groups: Quantity, channels: Quantity, what: str) -> None:
@@ -148,6 +163,7 @@ def _sliding(ins: tuple[Shape, ...], a: Attrs) -> Shape:
     scale = _regions(ins, a, "sliding")
     _, height, width = ins[0]
     _word(a, "shape", ("square", "diamond"))
+    height, width, scale = single(height), single(width), single(scale)
     plain = type(height) is int and type(width) is int and type(scale) is int
     a["radius"] = isqrt(height * width) // scale if plain else None
     return ins[0]
@@ -165,10 +181,32 @@ def _flatten(ins: tuple[Shape, ...], a: Attrs) -> Shape:
     return (product(*ins[0]), 1, 1)
 
 
-def _dropout(ins: tuple[Shape, ...], a: Attrs) -> Shape:
-    rate = a["rate"]
-    if isinstance(rate, bool) or not isinstance(rate, int | Fraction) or not 0 <= rate < 1:
-        raise ArchError(f"the rate of dropout is at least 0 and below 1, not {show(rate)}")
+def _dropping(name: str) -> Callable[[tuple[Shape, ...], Attrs], Shape]:
+    def shape(ins: tuple[Shape, ...], a: Attrs) -> Shape:
+        _rate(a, name)
+        return ins[0]
+
+    return shape
+
+
+def _affine(ins: tuple[Shape, ...], a: Attrs) -> Shape:
+    for name in ("scale", "shift"):
+        _number(a[name], f"the {name} of affine")
+    return ins[0]
+
+
+def _shuffle(ins: tuple[Shape, ...], a: Attrs) -> Shape:
+    groups = a["groups"] = positive(a["groups"], "the groups of shuffle")
+    _divides(groups, ins[0][0], "channels it reads")
+    return ins[0]
+
+
+def _shift(ins: tuple[Shape, ...], a: Attrs) -> Shape:
+    by = a["by"]
+    if type(by) is not int or by < 0:
+        raise ArchError(f"shift moves by a whole number of positions of at least 0, not {show(by)}")
+    for side in ins[0][1:]:
+        check(by <= side, lambda: f"shift by {by} leaves nothing of the map of {text(ins[0])}")
     return ins[0]
 
 
@@ -201,10 +239,28 @@ def _same(name: str) -> Callable[[tuple[Shape, ...], Attrs], Shape]:
     return shape
 
 
+def _shake(ins: tuple[Shape, ...], a: Attrs) -> Shape:
+    if len(ins) != 2:
+        raise ArchError(f"shake mixes two branches, not {len(ins)}")
+    _word(a, "backward", ("shake", "even"))
+    return _same("shake")(ins, a)
+
+
+def _fractaljoin(ins: tuple[Shape, ...], a: Attrs) -> Shape:
+    _rate(a, "fractaljoin")
+    if not 0 <= _number(a["share"], "the share of fractaljoin") <= 1:
+        raise ArchError(f"the share of fractaljoin is from 0 to 1, not {show(a['share'])}")
+    columns = a["columns"] = positive(a["columns"], "the columns of fractaljoin")
+    if not isinstance(columns, int) or columns < len(ins):
+        raise ArchError(f"fractaljoin of {len(ins)} branches in a network of {show(columns)} columns")
+    count(a["draw"], "the draw of fractaljoin")
+    return _same("fractaljoin")(ins, a)
+
+
 def _multiply(ins: tuple[Shape, ...], a: Attrs) -> Shape:
     first = ins[0]
     for other in ins[1:]:
-        vector = type(other[1]) is int and other[1] == 1 and type(other[2]) is int and other[2] == 1
+        vector = all(not is_symbolic(side) and decide(side == 1) for side in other[1:])
         if not _equal_shapes(first, (other[0], *first[1:]) if vector else other):
             raise ArchError(f"multiply needs equal shapes, not {' and '.join(text(s) for s in ins[:4])}")
     return first
@@ -287,12 +343,38 @@ PRIMITIVES: dict[str, Primitive] = {
         doc="upsample(it): nearest, to the size of a tensor",
     ),
     "flatten": Primitive({}, _flatten, doc="flatten: a map to a vector"),
-    "dropout": Primitive({"rate": REQUIRED}, _dropout, doc="dropout(rate): of single elements, in training only"),
+    "dropout": Primitive(
+        {"rate": REQUIRED}, _dropping("dropout"), doc="dropout(rate): of single elements, in training only"
+    ),
+    "droppath": Primitive(
+        {"rate": REQUIRED},
+        _dropping("droppath"),
+        doc="droppath(rate): zero for a whole mini-batch in training, times 1 - rate in evaluation",
+    ),
+    "affine": Primitive(
+        {"scale": REQUIRED, "shift": 0}, _affine, doc="affine(scale, shift=0): scale * x + shift, two constants"
+    ),
+    "shuffle": Primitive(
+        {"groups": REQUIRED}, _shuffle, doc="shuffle(groups): channels, seen as groups x members, transposed"
+    ),
+    "shift": Primitive({"by": REQUIRED}, _shift, doc="shift(by): the map moved down and to the right, zeros behind it"),
     "slice": Primitive({"start": REQUIRED, "stop": REQUIRED}, _slice, doc="slice(start, stop): some channels"),
     "pad": Primitive({"width": REQUIRED}, _pad, doc="pad(width): zero channels appended"),
     "add": Primitive({}, _same("add"), True, doc="add { a | b }: element-wise sum"),
     "multiply": Primitive({}, _multiply, True, doc="multiply { a | gate }: element-wise product"),
     "mean": Primitive({}, _same("mean"), True, doc="mean { a | b }: element-wise mean"),
+    "shake": Primitive(
+        {"backward": "shake"},
+        _shake,
+        True,
+        doc="shake(backward=shake|even) { a | b }: mean; in training weighted at random, anew in the backward pass",
+    ),
+    "fractaljoin": Primitive(
+        {"rate": REQUIRED, "columns": REQUIRED, "share": Fraction(1, 2), "draw": 0},
+        _fractaljoin,
+        True,
+        doc="fractaljoin(rate, columns, share=0.5, draw=0) { a | b }: mean; in training of what drop-path keeps",
+    ),
     "concat": Primitive({}, _concat, True, doc="concat { a | b }: channels side by side"),
     "update": Primitive({"start": REQUIRED}, _update, True, doc="(made by folds) a part of a tensor replaced"),
 }

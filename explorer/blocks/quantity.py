@@ -4,90 +4,35 @@
 """
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from fractions import Fraction
 from functools import reduce
 from typing import Any
 
+from explorer.blocks.walk import LARGEST, Differs, TooLarge, alive, decide, is_growing, single
+from explorer.blocks.walk import assume as assume
+from explorer.blocks.walk import check as check
+from explorer.blocks.walk import is_array as is_array
+from explorer.blocks.walk import is_symbolic as is_symbolic
+from explorer.blocks.walk import walking as walking
 from explorer.errors import ArchError
 
 Quantity = Any  # int | numpy.ndarray | sympy.Expr: mypy cannot say "closed under arithmetic"
-LARGEST = 2**53  # array products beyond this are refused: float64 could not have told an overflow
-
-
-@dataclass
-class Walk:
-    """What a walk on arrays or symbols learns besides its result."""
-
-    valid: Any = True  # boolean mask over the rows of an array walk
-    assumptions: dict[str, None] = field(default_factory=dict)  # in order of appearance
-
-
-_walk: ContextVar[Walk | None] = ContextVar("walk", default=None)
-
-
-@contextmanager
-def walking() -> Iterator[Walk]:
-    """Collects the row mask and the assumptions of the walk inside."""
-    walk = Walk()
-    token = _walk.set(walk)
-    try:
-        yield walk
-    finally:
-        _walk.reset(token)
-
-
-def is_array(value: Any) -> bool:
-    """Whether a value is a numpy array, without importing numpy."""
-    return hasattr(value, "dtype") and hasattr(value, "shape")
-
-
-def is_symbolic(value: Any) -> bool:
-    """Whether a value is a sympy expression, without importing sympy."""
-    return hasattr(value, "free_symbols")
-
-
-def check(condition: Any, message: Callable[[], str]) -> None:
-    """Require `condition`: raises ArchError for plain values, masks rows of arrays, records for symbols."""
-    if condition is True:
-        return
-    if is_array(condition) and condition.ndim:
-        walk = _walk.get()
-        if walk is not None:
-            walk.valid = walk.valid & condition
-            return
-        if bool(condition.all()):
-            return
-        raise ArchError(message())
-    if is_symbolic(condition):
-        if condition == True:  # noqa: E712  (sympy's own true)
-            return
-        if condition != False:  # noqa: E712
-            assume(str(condition))
-            return
-    elif bool(condition):
-        return
-    raise ArchError(message())
-
-
-def assume(text: str) -> None:
-    """Record what a symbolic walk takes for granted."""
-    walk = _walk.get()
-    if walk is not None:
-        walk.assumptions[text] = None
 
 
 def product(*factors: Quantity) -> Quantity:
-    """The exact product. Raises ArchError where an int64 array would overflow."""
+    """The exact product. Raises TooLarge where that of arrays would be beyond LARGEST."""
     result = math.prod(factors)
-    if type(result) is not int and is_array(result):
-        estimate: Any = math.prod(f.astype(float) if is_array(f) else float(f) for f in factors)
-        if estimate.max(initial=0.0) > LARGEST:
-            raise ArchError(f"a count beyond {LARGEST:.0e} does not fit an array walk; use plain integers")
+    if type(result) is not int and is_array(result) and math.prod(_bound(f) for f in factors) > LARGEST:
+        estimate: Any = math.prod(abs(f).astype(float) if is_array(f) else abs(float(f)) for f in factors)
+        if bool(alive(estimate > LARGEST).any()):
+            raise TooLarge(estimate > LARGEST)
     return result
+
+
+def _bound(factor: Quantity) -> float:
+    """No smaller than the magnitude of any entry."""
+    return float(max(factor.max(), -factor.min())) if is_array(factor) else abs(float(factor))
 
 
 def positive(value: Quantity, what: str) -> Quantity:
@@ -98,8 +43,18 @@ def positive(value: Quantity, what: str) -> Quantity:
         raise ArchError(f"{what} must be at least 1, not {value}")
     if isinstance(value, bool) or not (is_array(value) or is_symbolic(value)):
         raise ArchError(f"{what} must be a whole number, not {show(value)}")
+    if is_array(value):
+        value = whole(value, what)
     if not (is_symbolic(value) and value.is_positive):  # a positive symbol that is whole is at least 1
         check(value >= 1, lambda: f"{what} must be at least 1")
+    return value
+
+
+def whole(value: Any, what: str) -> Any:
+    """An array as int64; rows with fractions are masked."""
+    if value.dtype == object:
+        check(value % 1 == 0, lambda: f"{what} must be a whole number")
+        return (value // 1).astype("int64")
     return value
 
 
@@ -109,9 +64,34 @@ def count(value: Any, what: str) -> int:
         value = int(value)
     if type(value) is int and value >= 0:
         return value
-    if is_array(value) or is_symbolic(value):
-        raise ArchError(f"{what} decides how often something repeats, so it must be one plain integer")
+    if is_array(value):
+        value = whole(value, what)
+        check(value >= 0, lambda: f"{what} must be a whole number of at least 0")
+        return int(single(value, _REPEATS.format(what)))
+    if is_symbolic(value):
+        raise ArchError(_REPEATS.format(what))
     raise ArchError(f"{what} must be a whole number of at least 0, not {show(value)}")
+
+
+_REPEATS = "{} decides how often something repeats, so it must be one plain integer"
+
+
+def repetitions(value: Any, what: str) -> Quantity:
+    """A number of repetitions as `count` has it, or an array of them where the rows differ."""
+    try:
+        return count(value, what)
+    except Differs as differs:
+        if is_growing(value):
+            raise
+        return differs.rows
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two quantities are equal, in all rows that can still exist."""
+    if a is b:
+        return True
+    equal = a == b
+    return bool(alive(equal).all()) if is_array(equal) else bool(equal)
 
 
 def divide_exactly(a: Quantity, b: Quantity, message: Callable[[], str]) -> Quantity:
@@ -122,17 +102,45 @@ def divide_exactly(a: Quantity, b: Quantity, message: Callable[[], str]) -> Quan
         raise ArchError(message())
     if is_symbolic(a) or is_symbolic(b):
         return _symbolic_quotient(a, b)
+    if is_array(b):
+        check(b > 0, message)
+        b = largest(b, 1)  # where it is not, the row is masked
     check(a % b == 0, message)
     return a // b
+
+
+def quotient(a: Any, b: Any) -> Any:
+    """a / b of arrays: int64 where b divides a in all rows, else exact fractions."""
+    b = _divisor(b)
+    rest = a % b
+    if bool((alive(rest) == 0).all()) if is_array(rest) else rest == 0:
+        return a // b
+    import numpy
+
+    divide = numpy.frompyfunc(lambda x, y: Fraction(x) / Fraction(y), 2, 1)
+    return divide(*[x.astype(object) if is_array(x) else x for x in (a, b)])
+
+
+def _divisor(b: Any) -> Any:
+    """A divisor that is not zero; rows where it would be are masked."""
+    if is_array(b):
+        check(b != 0, lambda: "division by zero")
+        return b + (b == 0)
+    if b == 0:
+        raise ArchError("division by zero")
+    return b
+
+
+def remainder(a: Any, b: Any) -> Any:
+    """a % b, for ints and arrays."""
+    return a % _divisor(b)
 
 
 def floor_divide(a: Quantity, b: Quantity) -> Quantity:
     """a // b; on symbols b is taken to divide a, and the assumption is recorded."""
     if is_symbolic(a) or is_symbolic(b):
         return _symbolic_quotient(a, b)
-    if not is_array(b) and b == 0:
-        raise ArchError("division by zero")
-    return a // b
+    return a // _divisor(b)
 
 
 def _symbolic_quotient(a: Quantity, b: Quantity) -> Quantity:
@@ -169,6 +177,8 @@ def smallest(*values: Quantity) -> Quantity:
 
 
 def _extreme(name: str, values: tuple[Quantity, ...]) -> Quantity:
+    if any(is_growing(v) for v in values):
+        return reduce(lambda a, b: a if decide(a >= b) is (name == "maximum") else b, values)
     import numpy
 
     return reduce(getattr(numpy, name), values)

@@ -3,6 +3,7 @@
 import typer
 
 from explorer import __version__
+from explorer.cli.audit import audit
 from explorer.cli.cost import cost
 from explorer.cli.list import list_
 from explorer.cli.report import report
@@ -36,6 +37,7 @@ def _options(
 app.command("list")(list_)
 app.command()(show)
 app.command()(cost)
+app.command()(audit)
 app.command()(train)
 app.command()(sweep)
 app.command()(report)

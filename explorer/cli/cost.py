@@ -1,19 +1,30 @@
 """explorer cost: exact parameters, MACs and activations, in total and per stage and block."""
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from explorer.analysis.cost import COLUMNS, Cost
+from explorer.analysis.cost import Cost
+from explorer.cli.cost_tables import print_differences, print_parts_csv, print_side_by_side, print_tree
 from explorer.cli.options import Batch, Classes, Format, Input, Nets, OutputFormat, at_least, input_size
-from explorer.cli.printing import difference, percent, print_csv, print_table, short, sides, whole
+from explorer.cli.printing import print_csv, print_table, whole
+from explorer.errors import UserError
 
 if TYPE_CHECKING:
+    from explorer.analysis.conventions import Convention
+    from explorer.analysis.limits import Limit
     from explorer.analysis.verify import Comparison
 
 DEFAULT_DEPTH = 1  # stages, for one network
 Depth = Annotated[int | None, typer.Option("--depth", help="Levels of the tree: 0 totals, 1 stages, 2 blocks, ...")]
+As = Annotated[
+    str | None, typer.Option("--as", metavar="NAME[,NAME...]", help="Count as other tools do: flops, fvcore, thop, ...")
+]
+LimitText = Annotated[
+    str | None, typer.Option("--limit", metavar="EXPR", help="Exit 1 unless 'params <= 25e6 and macs <= 4e9' holds.")
+]
 Verify = Annotated[
     bool, typer.Option("--verify", help="Build the module and compare with torchinfo, fvcore and torch.")
 ]
@@ -25,122 +36,139 @@ def cost(
     classes: Classes = None,
     batch: Batch = 1,
     depth: Depth = None,
+    as_: As = None,
+    limit: LimitText = None,
     verify: Verify = False,
     format: OutputFormat = Format.table,
 ) -> None:
-    """What networks cost: parameters, MACs of convolutions and linear layers, activations, depth."""
+    """What networks cost: parameters, MACs of convolutions and linear layers, activations, depth, traffic."""
     import explorer
 
     size = input_size(input)
     at_least(classes, 1, "--classes")
     at_least(batch, 1, "--batch")
     at_least(depth, 0, "--depth")
+    conventions = _conventions(as_)
+    bound = _limit(limit)
     costs: list[Cost] = [explorer.cost(net, input=size, classes=classes, batch=batch) for net in nets]
+    misses = [] if bound is None else _misses(bound, costs)
     checked = [_verified(c) for c in costs] if verify else []
     if format is Format.json:
-        found = [c.as_dict(depth) for c in costs]
-        for shown, rows in zip(found, checked, strict=False):
-            shown["verify"] = [row._asdict() for row in rows]
-        typer.echo(json.dumps(found[0] if len(found) == 1 else found))
+        _print_json(costs, checked, conventions, depth)
     elif format is Format.csv:
-        print_csv(["network", "path", "kind", "shape", *COLUMNS], _csv_rows(costs, depth))
+        _print_csv(costs, conventions, depth)
     else:
-        _print(costs, depth)
+        _print(costs, conventions, depth)
         for c, rows in zip(costs, checked, strict=False):
             _print_verified(c, rows)
-    if not all(row.explained for rows in checked for row in rows):
+        if verify:
+            _print_training([c for c in costs if not _is_traced(c)])
+    for miss in misses:
+        typer.echo(f"explorer: --limit: {miss}", err=True)
+    unexplained = not all(row.explained for rows in checked for row in rows)
+    if unexplained:
         typer.echo("explorer: a difference between counters has no known reason", err=True)
+    if misses or unexplained:
         raise typer.Exit(1)
 
 
-def _print(costs: list[Cost], depth: int | None) -> None:
-    if len(costs) == 1 or depth:
-        for cost in costs:
-            _print_tree(cost, DEFAULT_DEPTH if depth is None else depth)
-    if len(costs) > 1:
-        _print_comparison(costs)
+def _conventions(text: str | None) -> "Sequence[Convention]":
+    if text is None:
+        return ()
+    from explorer.cli.conventions import conventions_of
+
+    return conventions_of(text)
 
 
-def _print_tree(cost: Cost, depth: int) -> None:
-    unit = "image" if cost.batch == 1 else f"{cost.batch} images"
-    title = f"{cost.canonical}  ({sides(cost.input)}, {unit})"
-    rows: list[list[str]] = []
-    _tree_rows(cost.tree(depth), 0, cost, rows)
-    total = ["total", "", "", whole(cost.params), whole(cost.macs), "100.0%", whole(cost.activations)]
-    print_table(
-        ["layer", "kind", "output", "params", "MACs", "of MACs", "activations"], [*rows, total], (0, 1, 2), title
-    )
-    for change in changes(cost):
-        typer.echo(change)
-    typer.echo(
-        f"params {short(cost.params)}   {short(cost.macs, 'MACs')} of convolutions and linear layers   "
-        f"depth {cost.depth}   chain {cost.chain}"
-    )
+def _limit(text: str | None) -> "Limit | None":
+    if text is None:
+        return None
+    from explorer.analysis.limits import parse_limit
+
+    return parse_limit(text)
 
 
-def _tree_rows(node: dict[str, Any], level: int, cost: Cost, rows: list[list[str]]) -> None:
-    for child in node["children"]:
-        columns = child["columns"]
-        rows.append(
-            [
-                "  " * level + child["name"],
-                child["kind"],
-                sides(child["shape"]),
-                whole(columns["params"]),
-                whole(columns["macs"]),
-                percent(columns["macs"], cost.macs),
-                whole(columns["activations"]),
-            ]
-        )
-        _tree_rows(child, level + 1, cost, rows)
+def _misses(limit: "Limit", costs: list[Cost]) -> list[str]:
+    from explorer.analysis.limits import broken
+
+    return [sentence for cost in costs for sentence in broken(limit, cost)]
 
 
-def changes(cost: Cost) -> list[str]:
-    """What each modifier changed and what it left, in sentences."""
-    lines = []
-    for index, text in enumerate(cost.graph.modifiers):
-        mine = [c for c in cost.graph.root.changes if c.modifier == index]
-        changed = sum(c.places for c in mine if c.reason is None)
-        left = [f"{c.places} left: {c.reason}" for c in mine if c.reason is not None]
-        lines.append(f"+ {text}: {changed} place{'s' * (changed != 1)} changed" + "".join(f", {x}" for x in left))
-    return lines
+def _print(costs: list[Cost], conventions: "Sequence[Convention]", depth: int | None) -> None:
+    if conventions:
+        from explorer.cli.conventions import print_counts
 
-
-def _print_comparison(costs: list[Cost]) -> None:
-    first = costs[0]
-    headers = ["network", "params", "Δ", "MACs", "Δ", "activations", "Δ", "depth", "chain"]
-    rows = []
+        print_counts(costs, conventions)
+    elif len(costs) == 1:
+        print_tree(costs[0], DEFAULT_DEPTH if depth is None else depth)
+    elif depth is None:
+        print_differences(costs)
+    else:
+        print_side_by_side(costs, depth)
     for cost in costs:
-        row = [cost.canonical]
-        for column in COLUMNS:
-            value, reference = getattr(cost, column), getattr(first, column)
-            row += [whole(value), "" if cost is first else difference(value, reference)]
-        rows.append([*row, whole(cost.depth), whole(cost.chain)])
-    print_table(headers, rows)
-    for cost in costs:
-        for change in changes(cost):
-            typer.echo(f"{cost.canonical.split(' + ')[0]} {change}")
-    typer.echo(f"Δ: difference to {first.canonical}; MACs of convolutions and linear layers")
+        _print_remarks(cost)
 
 
-def _csv_rows(costs: list[Cost], depth: int | None) -> list[list[Any]]:
-    rows: list[list[Any]] = []
-    for cost in costs:
-        totals = [cost.params, cost.macs, cost.activations]
-        rows.append([cost.network, "", "network", sides(cost.graph.root.out), *totals])
-        _walk_csv(cost.tree(DEFAULT_DEPTH if depth is None else depth), "", cost.network, rows)
-    return rows
+def _print_remarks(cost: Cost) -> None:
+    if _is_traced(cost):
+        from explorer.analysis.foreign import remarks
+
+        for line in remarks(cost):
+            typer.echo(line)
 
 
-def _walk_csv(node: dict[str, Any], prefix: str, network: str, rows: list[list[Any]]) -> None:
-    for child in node["children"]:
-        path = prefix + child["name"]
-        columns = [child["columns"][name] for name in COLUMNS]
-        rows.append([network, path, child["kind"], sides(child["shape"]), *columns])
-        _walk_csv(child, f"{path}.", network, rows)
+def _print_json(
+    costs: list[Cost], checked: "list[list[Comparison]]", conventions: "Sequence[Convention]", depth: int | None
+) -> None:
+    found = [c.as_dict(depth) for c in costs]
+    if conventions:
+        from explorer.cli.conventions import as_json
+
+        found = [shown | as_json(c, conventions) for shown, c in zip(found, costs, strict=True)]
+    for c, shown in zip(costs, found, strict=True):
+        shown |= _as_json(c, bool(checked))
+    for shown, rows in zip(found, checked, strict=False):
+        shown["verify"] = [row._asdict() for row in rows]
+    typer.echo(json.dumps(found[0] if len(found) == 1 else found))
+
+
+def _is_traced(cost: Cost) -> bool:
+    return "trace" in cost.graph.root.attrs
+
+
+def _as_json(cost: Cost, verify: bool) -> dict[str, Any]:
+    """What is only told of some networks: the training step of ours, the trace of others."""
+    if _is_traced(cost):
+        from explorer.analysis.foreign import trace_dict
+
+        return {"trace": trace_dict(cost)}
+    from explorer.cli.conventions import training_as_json
+
+    return {"training": training_as_json(cost, verify)}
+
+
+def _print_training(costs: list[Cost]) -> None:
+    from explorer.cli.conventions import print_training
+
+    if costs:
+        print_training(costs, verify=True)
+
+
+def _print_csv(costs: list[Cost], conventions: "Sequence[Convention]", depth: int | None) -> None:
+    if not conventions:
+        print_parts_csv(costs, DEFAULT_DEPTH if depth is None else depth)
+        return
+    from explorer.analysis.conventions import count_of
+
+    rows: list[list[Any]] = [
+        [c.network, each.name, each.unit, count_of(each, c)] for c in costs for each in conventions
+    ]
+    print_csv(["network", "convention", "unit", "count"], rows)
 
 
 def _verified(cost: Cost) -> "list[Comparison]":
+    if _is_traced(cost):
+        raise UserError(f"--verify builds networks of the grammar; {cost.canonical[:100]} is a torch module already")
     from explorer.analysis.verify import verify
 
     return verify(cost)

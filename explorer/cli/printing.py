@@ -43,15 +43,21 @@ def sides(shape: Iterable[Any]) -> str:
 
 
 def print_table(
-    headers: Sequence[str], rows: Iterable[Sequence[str]], words: Collection[int] = (0,), title: str | None = None
+    headers: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    words: Collection[int] = (0,),
+    title: str | None = None,
+    tight: bool = False,
 ) -> None:
-    """Rows under headers; columns of `words` to the left, numbers to the right."""
+    """Rows under headers; columns of `words` to the left, numbers to the right; `tight`: less space between them."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, title_style="bold")
+    if tight:
+        table.padding = (0, 1, 0, 0)
     for index, header in enumerate(headers):
         table.add_column(header, justify="left" if index in words else "right", no_wrap=True)
     for row in rows:

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from explorer.errors import ArchError, Source
+from explorer.grammar.lexer import MAX_DIGITS
 from explorer.grammar.syntax import (
     Arg,
     Binary,
@@ -110,9 +111,11 @@ def check_args(source: Source, args: Values) -> tuple[Arg, ...]:
 
 
 def number(source: Source, v: Values) -> Number:
-    """An integer, or the exact fraction of a decimal."""
+    """An integer, or the exact fraction of a decimal; 25e6 is 25000000."""
     text = v[0].text
-    value = Fraction(text) if "." in text else int(text)
+    value = Fraction(text) if "." in text or "e" in text else int(text)
+    if value >= 10**MAX_DIGITS:
+        raise ArchError(f"a number of more than {MAX_DIGITS} digits", source, v[0].at)
     return Number(value.numerator if value.denominator == 1 else value, v[0].at)
 
 

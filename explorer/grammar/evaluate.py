@@ -12,9 +12,13 @@ from explorer.blocks.quantity import (
     is_array,
     is_symbolic,
     largest,
+    product,
+    quotient,
+    remainder,
     show,
     smallest,
 )
+from explorer.blocks.walk import alive, decide, single, undisturbed
 from explorer.errors import ArchError, nearest
 from explorer.grammar.syntax import Binary, Expr, Field, Function, Index, List, Name, Number, Size, Unary
 
@@ -25,6 +29,10 @@ WORDS = frozenset(
     (
         "current",
         "original",
+        "all",
+        "sparse",
+        "aggregate",
+        "windowed",
         "regional",
         "sliding",
         "square",
@@ -37,6 +45,8 @@ WORDS = frozenset(
         "B",
         "first",
         "middle",
+        "shake",
+        "even",
     )
 )
 CONSTANTS: dict[str, Any] = {"yes": True, "no": False}
@@ -79,13 +89,15 @@ def _name(expr: Name, scope: Scope) -> Any:
 def _unary(expr: Unary, scope: Scope) -> Any:
     value = evaluate(expr.operand, scope)
     if expr.op == "not":
-        return not truth(value, "not")
+        return ~value if _is_mixed(value) else not truth(value, "not")
     return -_numeric(value, "-", expr.at)
 
 
 def _binary(expr: Binary, scope: Scope) -> Any:
     op = expr.op
     left = evaluate(expr.left, scope)
+    if op in ("and", "or") and _is_mixed(left):
+        return _junction(op, left, expr.right, scope)
     if op == "and":
         return truth(left, "and") and truth(evaluate(expr.right, scope), "and")
     if op == "or":
@@ -108,14 +120,19 @@ def _binary(expr: Binary, scope: Scope) -> Any:
 
 def _slow_binary(op: str, left: Any, right: Any) -> Any:
     if op in ("==", "!="):
-        return _equal(left, right) is (op == "==")
+        same = _equal(left, right)
+        return (same if op == "==" else ~same) if is_array(same) else same is (op == "==")
     _numeric(left, op)
     _numeric(right, op)
+    if op == "*" and (is_array(left) or is_array(right)):
+        return product(left, right)
     if op in _INT:
         return _exact(_INT[op](left, right))
     if op == "/":
-        if is_array(left) or is_array(right) or is_symbolic(left) or is_symbolic(right):
+        if is_symbolic(left) or is_symbolic(right):
             return divide_exactly(left, right, lambda: f"{show(right)} does not divide {show(left)}")
+        if is_array(left) or is_array(right):
+            return quotient(left, right)
         if right == 0:
             raise ArchError("division by zero")
         return _exact(Fraction(left) / Fraction(right))
@@ -124,19 +141,31 @@ def _slow_binary(op: str, left: Any, right: Any) -> Any:
     if is_symbolic(left) or is_symbolic(right):
         floor_divide(left, right)  # taken to divide, and recorded
         return 0
-    if not is_array(right) and right == 0:
-        raise ArchError("division by zero")
-    return left % right
+    return remainder(left, right)
 
 
-def _equal(left: Any, right: Any) -> bool:
+def _is_mixed(value: Any) -> bool:
+    """Whether a condition holds in some rows of an array walk only."""
+    if not is_array(value) or value.dtype != bool:
+        return False
+    seen = alive(value)
+    return bool(seen.any()) and not bool(seen.all())
+
+
+def _junction(op: str, left: Any, right: Expr, scope: Scope) -> Any:
+    """and, or where the left side holds in some rows only: the right side may settle it for all."""
+    value = undisturbed(lambda: evaluate(right, scope), left)
+    if not is_array(value):
+        return left if truth(value, op) is (op == "and") else op == "or"
+    return left & value if op == "and" else left | value
+
+
+def _equal(left: Any, right: Any) -> Any:
     if is_array(left) or is_array(right):
         rows = left == right
-        if isinstance(rows, bool):
+        if isinstance(rows, bool) or _is_mixed(rows):
             return rows
-        if bool(rows.all()) or not bool(rows.any()):
-            return bool(rows.all())
-        raise ArchError("the rows of this array walk differ in structure; walk them in groups")
+        return bool(alive(rows).all())
     same: bool = bool(left == right)
     if not same and (is_symbolic(left) or is_symbolic(right)):
         assume(f"{left} != {right}")
@@ -167,11 +196,7 @@ def truth(value: Any, what: str) -> bool:
     if isinstance(value, bool):
         return value
     if is_array(value) and value.dtype == bool:
-        if bool(value.all()):
-            return True
-        if not bool(value.any()):
-            return False
-        raise ArchError("the rows of this array walk differ in structure; walk them in groups")
+        return decide(value)
     if is_symbolic(value):
         if value == True or value == False:  # noqa: E712  (sympy's own)
             return bool(value)
@@ -206,7 +231,7 @@ def _leaves(values: tuple[Any, ...], depth: int) -> int:
 
 
 def _index(expr: Index, scope: Scope) -> Any:
-    value, index = evaluate(expr.value, scope), evaluate(expr.index, scope)
+    value, index = evaluate(expr.value, scope), single(evaluate(expr.index, scope))
     if not isinstance(value, tuple) or type(index) is not int:
         raise ArchError("an index needs a list and a whole number: widths[0]", at=expr.at)
     if not -len(value) <= index < len(value):
@@ -241,7 +266,7 @@ def _function(expr: Function, scope: Scope) -> Any:
 
 
 def _range(*bounds: int) -> tuple[int, ...]:
-    values = range(*bounds)
+    values = range(*[single(bound) for bound in bounds])
     if len(values) > MAX_LIST:
         raise ArchError(f"a list of more than {MAX_LIST:,} values")
     return tuple(values)
@@ -269,6 +294,7 @@ def _nth(values: Any, index: Any) -> Any:
     """The entry of a list, or the one value that serves all places."""
     if not isinstance(values, tuple):
         return values
+    index = single(index)
     if type(index) is not int or not 0 <= index < len(values):
         raise ArchError(f"there is no value {show(index)} in a list of {len(values)}")
     return values[index]

@@ -3,8 +3,9 @@
 from typing import Any
 
 from explorer.blocks.builder import Builder, Tensor
-from explorer.blocks.graph import Graph
-from explorer.blocks.quantity import positive, walking
+from explorer.blocks.graph import Auxiliary, Graph, Scope
+from explorer.blocks.quantity import positive
+from explorer.blocks.walk import Walk, walking
 from explorer.errors import ArchError
 from explorer.grammar import rewriting
 from explorer.grammar.expander import Expander
@@ -21,13 +22,22 @@ def expand(
     *,
     input: tuple[Any, Any, Any] | None = None,
     values: dict[str, Any] | None = None,
+    walk: Walk | None = None,
 ) -> Graph:
     """Expand a network expression.
 
     `input`: (channels, height, width) in place of the network's own. `values`: parameters by name; ints,
-    int64 arrays or sympy symbols. Raises ArchError for whatever cannot be built, naming the layer.
+    int64 arrays or sympy symbols. `walk` is told what the walk learns, also where it ends with an error.
+    Raises ArchError for whatever cannot be built, naming the layer.
     """
-    resolved = resolve(expression, library, values or {})
+    with walking(walk) as learned:
+        return _expand(expression, library, input, values or {}, learned)
+
+
+def _expand(
+    expression: Expression, library: Library, input: tuple[Any, Any, Any] | None, values: dict[str, Any], walk: Walk
+) -> Graph:
+    resolved = resolve(expression, library, values)
     expander = Expander(library, resolved.modifiers)
     shape = input_shape(resolved, input)
     builder = Builder("network", resolved.network.name, 0)
@@ -36,9 +46,8 @@ def expand(
     frame = Frame(resolved.names, image, builder, resolved.network.source, active=active)
     assert resolved.network.body is not None
     steps = tuple(item for item in resolved.network.body if not isinstance(item, Input | Expect))
-    with walking() as walk:
-        expander.chain(steps, frame)
-        root = builder.close(result_of(frame)).scope
+    expander.chain(steps, frame)
+    root = builder.close(result_of(frame)).scope
     rewriting.check_changes(expander, root)
     return Graph(
         root,
@@ -47,6 +56,18 @@ def expand(
         tuple(m.text for m in resolved.modifiers),
         walk.valid,
         tuple(walk.assumptions),
+        auxiliaries(expander, root),
+    )
+
+
+def auxiliaries(expander: Expander, root: Scope) -> tuple[Auxiliary, ...]:
+    """The heads with the values of the root that they read. Raises ArchError where no such value comes out."""
+    if any(tap not in root.taps for tap in expander.heads):
+        raise ArchError("auxiliary stands in the network itself, not in a rewrite or a branch for each value of a list")
+    outputs = dict(zip(root.taps, root.outputs[1:], strict=True))
+    return tuple(
+        Auxiliary(f"auxiliary{number}", weight, scope, outputs[tap])
+        for number, (tap, (weight, scope)) in enumerate(expander.heads.items(), start=1)
     )
 
 

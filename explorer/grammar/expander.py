@@ -6,15 +6,15 @@ Equal calls (same block, arguments, shapes and surroundings) are expanded once a
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from explorer.blocks.builder import Builder, Record, Template, Tensor, Value, shape_key
-from explorer.blocks.graph import Op
+from explorer.blocks.builder import Builder, Record, Template, Tensor, Value
+from explorer.blocks.graph import Op, Scope
 from explorer.blocks.ops import PRIMITIVES
-from explorer.blocks.quantity import count
+from explorer.blocks.quantity import Quantity, check, is_array, repetitions, same
 from explorer.errors import ArchError
-from explorer.grammar import rewriting
+from explorer.grammar import rewriting, rounds
 from explorer.grammar.bind import bind
 from explorer.grammar.evaluate import evaluate, truth
-from explorer.grammar.frame import Fold, Frame, Tail, key_of, localise, result_of, tensors_key, visible
+from explorer.grammar.frame import Fold, Frame, Tail, current, key_of, localise, mark, result_of, tensors_key, visible
 from explorer.grammar.library import Library
 from explorer.grammar.resolve import ActiveModifier
 from explorer.grammar.steps import call, run_step
@@ -38,6 +38,10 @@ MAX_STEPS = 20_000
 MAX_NESTING = 100
 
 
+def _too_long() -> str:
+    return f"the network takes more than {MAX_STEPS:,} steps to expand"
+
+
 class LastCall(NamedTuple):
     """A block call that saw nothing but a plain tensor and numbers, so a repetition can make it again."""
 
@@ -59,12 +63,15 @@ class Expander:
         self.templates: dict[Any, Template] = {}
         self.ops: dict[Any, Op] = {}
         self.steps = 0
+        self.row_steps: Quantity = 0  # of an array walk: the part in which its rows differ
         self.nesting = 0
         self.last_call: LastCall | None = None
         self.template: Template | None = None  # used last
         self.absorbed = 0  # followers that the scope used last has taken from beyond it
         self.labels: dict[str, None] = {}
         self.slots: dict[str, None] = {}
+        self.within = 0  # calls of blocks, and heads, around the current step
+        self.heads: dict[str, tuple[Quantity, Scope]] = {}  # weight and steps, by the tap of what they read
 
     # --- chains ---
 
@@ -89,11 +96,15 @@ class Expander:
         self.nesting -= 1
         return tail.taken if tail else 0
 
-    def account(self, steps: int) -> None:
+    def account(self, steps: Quantity) -> None:
         """Count steps. Raises ArchError beyond the limit, before any of a long repetition is done."""
+        if is_array(steps):
+            self.row_steps = self.row_steps + steps
+            check(self.row_steps <= MAX_STEPS, _too_long)
+            return
         self.steps += steps
         if self.steps > MAX_STEPS:
-            raise ArchError(f"the network takes more than {MAX_STEPS:,} steps to expand")
+            raise ArchError(_too_long())
 
     def group(self, item: Group, frame: Frame) -> None:
         """{ ... }"""
@@ -117,9 +128,12 @@ class Expander:
 
     def repeat(self, item: Repeat, frame: Frame) -> None:
         """step * times"""
-        times = count(evaluate(item.times, frame), "the number of repetitions")
+        times = repetitions(evaluate(item.times, frame), "the number of repetitions")
         self.account(times)
         run = RUN[type(item.step)]
+        if rounds.wanted(times, frame.it):
+            rounds.repeat(self, lambda inner: run(self, item.step, inner), times, frame)
+            return
         tail = frame.tail
         for i in range(times):
             if i and self.again(item.step, frame):
@@ -135,7 +149,7 @@ class Expander:
             return False
         if last.block.name != step.name or last.builder is not frame.builder:
             return False
-        if shape_key(it.shape) != shape_key(last.tensor.shape) or it.image != last.tensor.image:
+        if not all(map(same, it.shape, last.tensor.shape)) or it.image != last.tensor.image:
             return False
         frame.it = frame.builder.use(last.name, last.template, [it])
         return True
@@ -283,7 +297,9 @@ class Expander:
 
         def run(inner: Frame) -> None:
             inner.source, inner.followers = block.source, None
+            self.within += 1
             inner.builder.absorbed = self.chain(block.body, inner, beyond)
+            self.within -= 1
 
         tensor = frame.it
         outer_entry, frame.entry = frame.entry, frame.it
@@ -296,11 +312,29 @@ class Expander:
             self.last_call = LastCall(args, block, name, self.template, tensor, frame.builder)
         rewriting.skip(self, frame, self.absorbed)
 
+    def head(self, weight: Quantity, chain: Chain, frame: Frame) -> None:
+        """Expand an auxiliary head, in which no modifier acts; what it reads is tapped under a name of its own."""
+        tensor = current(frame)
+        tap = f"auxiliary {len(self.heads) + 1}"
+        builder = Builder("auxiliary", tap, frame.builder.depth + 1)
+        inner = Frame(frame.names, builder.port(0, tensor), builder, frame.source)
+        self.within += 1
+        try:
+            self.chain(chain, inner)
+        except ArchError as error:
+            error.path.insert(0, tap)
+            raise
+        self.within -= 1
+        scope = builder.close(current(inner)).scope
+        self.account(scope.nodes)  # no scope around it counts them
+        self.heads[tap] = (weight, scope)
+        frame.taps[tap] = tensor
+
     def op(self, kind: str, attrs: dict[str, Any], inputs: tuple[Tensor, ...], builder: Builder) -> Tensor:
         """Append a primitive; equal ones share one object."""
         key: tuple[Any, ...]
         shapes: tuple[Any, ...]
-        marks = [(value,) if type(value) is bool else value for value in attrs.values()]  # yes is not 1
+        marks = [value if type(value) is int else mark(value) for value in attrs.values()]
         if len(inputs) == 1:
             shape = inputs[0].shape
             shapes, key = (shape,), (kind, *marks, shape)

@@ -1,6 +1,7 @@
 """What a step can see while a network is expanded: names, the current value, the fold around it."""
 
 from collections.abc import Iterable
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 from explorer.blocks.builder import Builder, Record, Same, Tensor, Value, main_of, shape_key
@@ -178,6 +179,13 @@ def localise(value: Any, place: dict[int, int], local: list[Tensor]) -> Any:
     return value
 
 
+def mark(value: Any) -> Any:
+    """A hashable stand-in for a number or a word: yes is not 1, and a fraction by itself hashes slowly."""
+    if type(value) is bool:
+        return (value,)
+    return ("/", value.numerator, value.denominator) if type(value) is Fraction else value
+
+
 def key_of(value: Any, place: dict[int, int]) -> Any:
     """A hashable stand-in for a value, in terms of the visible tensors."""
     if type(value) is int or type(value) is str:
@@ -190,7 +198,7 @@ def key_of(value: Any, place: dict[int, int]) -> Any:
         return tuple(key_of(item, place) for item in value)
     if is_array(value):
         return Same(value)
-    return (type(value), value) if isinstance(value, bool) else value
+    return mark(value)
 
 
 def tensors_key(formals: list[Tensor]) -> tuple[Any, ...]:

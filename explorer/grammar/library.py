@@ -19,7 +19,7 @@ from explorer.grammar.syntax import Block, Definition, File, Network, Rewrite
 PACKAGE = Path(__file__).parent.parent
 SHIPPED = (PACKAGE / "blocks" / "library", PACKAGE / "catalog")
 _HEADER = re.compile(r"^(network|block|unit|rewrite)[ \t]+([A-Za-z_][A-Za-z_0-9-]*)", re.MULTILINE)
-RESERVED = frozenset((*PRIMITIVES, *FOLDS, *IMPLICIT, "upsample", "tap", "slot", "followers"))
+RESERVED = frozenset((*PRIMITIVES, *FOLDS, *IMPLICIT, "auxiliary", "upsample", "tap", "slot", "followers"))
 
 
 class Place(NamedTuple):

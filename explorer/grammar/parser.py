@@ -7,7 +7,7 @@ from explorer.errors import ArchError, Source
 from explorer.grammar import tables
 from explorer.grammar.build import RULES
 from explorer.grammar.lexer import Token, tokenize
-from explorer.grammar.syntax import Expression, File
+from explorer.grammar.syntax import Expr, Expression, File
 
 MAX_EXPRESSION = 100  # operands and modifiers of one expression
 _READABLE = {
@@ -77,7 +77,8 @@ def _unexpected(source: Source, token: Token, state: dict[str, int]) -> ArchErro
     if [name for name in state if name.isupper()] == ["IN"]:  # only `mean K in ...` goes on after two names
         return ArchError("a comma or a new line is missing between two steps", source, token.at)
     expected = [_READABLE.get(name, f"'{name.lower()}'") for name in state if name.isupper() or name == "$END"]
-    found = {"$END": "the text ends", "SEP": "a step ends"}.get(token.type, f"'{token.text[:60]}' is unexpected")
+    found = "a step ends" if token.type == "SEP" else f"'{token.text[:60]}' is unexpected"
+    found = found if token.text else "the text ends"
     shown = sorted(set(expected))
     tail = f"{', '.join(shown[:-1])} or {shown[-1]}" if len(shown) > 1 else "".join(shown)
     return ArchError(f"{found} here; expected {tail}", source, token.at)
@@ -113,6 +114,26 @@ def parse_expression(text: str, name: str = "<network>") -> Expression:
     source = Source(name, text)
     result: Expression = _run(source, _checked(source, tokenize(source, True)), "expression")
     return result
+
+
+def parse_condition(text: str, name: str) -> Expr:
+    """One condition such as `params <= 25e6 and macs <= 4e9`, written as `expect` states facts.
+
+    Raises ArchError as parse_file does.
+    """
+    source = Source(name, text)
+    before = [Token("NETWORK", "", 0), Token("NAME", "", 0), Token("LBRACE", "", 0), Token("EXPECT", "", 0)]
+    tokens = [*before, *tokenize(source), Token("RBRACE", "", len(text))]
+    try:
+        (network,) = _run(source, _checked(source, tokens), "file")
+    except ArchError as error:
+        what = error.message.partition("; expected")[0]
+        message = f"{what}; write a condition such as params <= 25e6 and macs <= 4e9"
+        raise ArchError(message, source, error.at) from None
+    if len(network.body) != 1:
+        raise ArchError("one condition is wanted; join several with 'and'", source, network.body[1].at)
+    fact: Expr = network.body[0].fact
+    return fact
 
 
 def parse_slice(source: Source, start: int, end: int) -> File:

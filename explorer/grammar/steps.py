@@ -1,22 +1,26 @@
 """What a step does: a value, a primitive, a join, a fold, a block, or one of the special steps."""
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from explorer.blocks.builder import Record, Tensor, shape_key
+from explorer.blocks.builder import Record, Tensor
 from explorer.blocks.graph import Op
 from explorer.blocks.ops import PRIMITIVES
+from explorer.blocks.walk import decide
 from explorer.errors import ArchError, nearest
 from explorer.grammar import folds, rewriting
 from explorer.grammar.bind import bind_primitive, spread
-from explorer.grammar.evaluate import evaluate
-from explorer.grammar.frame import IMPLICIT, NO_INPUT, Frame, current
+from explorer.grammar.evaluate import describe, evaluate
+from explorer.grammar.frame import IMPLICIT, NO_INPUT, Frame, current, mark
 from explorer.grammar.syntax import Arg, Block, Chain, Step
 
 if TYPE_CHECKING:
     from explorer.grammar.expander import Expander
 
-MOVES = frozenset(("pad", "slice"))  # what only moves the image's values still is the image
+MOVES = frozenset(
+    ("pad", "slice", "shift", "shuffle", "dropout")
+)  # what only moves or drops the image's values still is the image
 
 
 def run_step(expander: "Expander", step: Step, frame: Frame) -> None:
@@ -30,7 +34,9 @@ def run_step(expander: "Expander", step: Step, frame: Frame) -> None:
         name = value
     if step.fields:
         raise ArchError(f"'{name}' is no record, so it has no '{step.fields[0]}'")
-    if name in SPECIAL:
+    if name == "auxiliary":
+        auxiliary(expander, step, frame)
+    elif name in SPECIAL:
         if step.branches is not None:
             raise ArchError(f"{name} takes no braces")
         SPECIAL[name](expander, step, frame)
@@ -91,8 +97,8 @@ def primitive(expander: "Expander", name: str, args: tuple[Arg, ...], frame: Fra
         if not rewriting.rewrite(expander, attrs, frame):
             frame.it = expander.op(name, attrs, (tensor,), frame.builder)
         return
-    # the same words on the same shape are the same op; yes is not 1
-    marks = [(value,) if type(value) is bool else value for value in values] if values else values
+    # the same words on the same shape are the same op
+    marks = [value if type(value) is int else mark(value) for value in values] if values else values
     key = (name, id(args), *marks, tensor.shape)
     try:
         op = expander.ops.get(key)
@@ -108,11 +114,15 @@ def primitive(expander: "Expander", name: str, args: tuple[Arg, ...], frame: Fra
 
 
 def join(expander: "Expander", name: str, step: Step, frame: Frame) -> None:
-    """add, multiply, mean or concat over branches."""
-    if not PRIMITIVES[name].join or name == "update" or step.args:
+    """add, multiply, mean, concat and the random joins over branches."""
+    primitive = PRIMITIVES[name]
+    if not primitive.join or name == "update":
         raise ArchError(f"{name} does not join branches")
     assert step.branches is not None
     current(frame)
+    attrs: dict[str, Any] = {}
+    if primitive.params or step.args:
+        attrs = bind_primitive(name, primitive, step.args, [evaluate(arg.value, frame) for arg in step.args])
     frames: list[Frame] = []
     if step.each is not None:
         values = evaluate(step.each[1], frame)
@@ -126,7 +136,7 @@ def join(expander: "Expander", name: str, step: Step, frame: Frame) -> None:
     for branch in frames:
         frame.taps.update(branch.taps)
     inputs = tuple(current(branch) for branch in frames)
-    frame.it = inputs[0] if len(inputs) == 1 else expander.op(name, {}, inputs, frame.builder)
+    frame.it = inputs[0] if len(inputs) == 1 else expander.op(name, attrs, inputs, frame.builder)
 
 
 def run_branch(expander: "Expander", chain: Chain, frame: Frame, names: dict[str, Any]) -> Frame:
@@ -154,7 +164,7 @@ def upsample(expander: "Expander", step: Step, frame: Frame) -> None:
         raise ArchError("upsample takes the tensor whose size it goes to: upsample(it)")
     target = frame.tensor(positional[0], "upsample").shape
     tensor = current(frame)
-    if shape_key(tensor.shape[1:]) == shape_key(target[1:]):
+    if all(decide(small == large) for small, large in zip(tensor.shape[1:], target[1:], strict=True)):
         frame.it = tensor
         return
     frame.it = expander.op("upsample", {"height": target[1], "width": target[2]}, (tensor,), frame.builder)
@@ -190,6 +200,20 @@ def followers(expander: "Expander", step: Step, frame: Frame) -> None:
         raise ArchError("followers stands in a rewrite, without arguments")
     for kind in frame.followers:
         primitive(expander, kind, (), frame)
+
+
+def auxiliary(expander: "Expander", step: Step, frame: Frame) -> None:
+    """auxiliary(weight) { ... }: a head beside the network, for training; the current value goes on unchanged."""
+    positional, named = spread(step.args, frame)
+    branches = step.branches or ()
+    if len(positional) != 1 or named or len(branches) != 1 or step.each is not None:
+        raise ArchError("write auxiliary(0.3) { gap, linear(10) }: the weight of its loss, then its steps")
+    if expander.within or frame.fold is not None:
+        raise ArchError("auxiliary stands in the network itself, not in a block, a fold or another auxiliary")
+    weight = positional[0]
+    if isinstance(weight, bool) or not isinstance(weight, int | Fraction) or weight <= 0:
+        raise ArchError(f"the weight of auxiliary is a number above 0, not {describe(weight)}")
+    expander.head(weight, branches[0], frame)
 
 
 def word_argument(step: Step, usage: str) -> str:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from explorer.blocks.graph import Op
+from explorer.nn.stochastic import DropPath, FractalJoin, Shake
 
 
 class Regional(nn.Module):
@@ -149,6 +150,56 @@ class PadChannels(nn.Module):
         return f"+{self.added}"
 
 
+class Affine(nn.Module):
+    """scale x + shift, with two constants."""
+
+    def __init__(self, scale: float, shift: float) -> None:
+        super().__init__()
+        self.scale, self.shift = scale, shift
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C, H, W] -> [N, C, H, W]"""
+        return self.scale * x + self.shift
+
+    def extra_repr(self) -> str:
+        """Shown by print."""
+        return f"{self.scale:g} x + {self.shift:g}"
+
+
+class Shuffle(nn.Module):
+    """Channels, seen as groups x members, transposed to members x groups."""
+
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C, H, W] -> [N, C, H, W]: channel g (C / groups) + m goes to m groups + g."""
+        n, channels, height, width = x.shape
+        grouped = x.view(n, self.groups, channels // self.groups, height, width)
+        return grouped.transpose(1, 2).reshape(n, channels, height, width)
+
+    def extra_repr(self) -> str:
+        """Shown by print."""
+        return f"{self.groups}"
+
+
+class Shift(nn.Module):
+    """The map moved down and to the right; zeros come in, what leaves is lost."""
+
+    def __init__(self, by: int) -> None:
+        super().__init__()
+        self.by = by
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C, H, W] -> [N, C, H, W]"""
+        return F.pad(x, (self.by, -self.by, self.by, -self.by))
+
+    def extra_repr(self) -> str:
+        """Shown by print."""
+        return f"{self.by}"
+
+
 class Update(nn.Module):
     """The channels from `start` on replaced by a part (GUNN, equation 3)."""
 
@@ -220,6 +271,11 @@ def _sliding(op: Op) -> nn.Module:
     return SlidingSquare(radius, height, width) if op.attrs["shape"] == "square" else SlidingDiamond(radius)
 
 
+def _fractaljoin(op: Op) -> nn.Module:
+    a = op.attrs
+    return FractalJoin(float(a["rate"]), a["columns"], float(a["share"]), a["draw"])
+
+
 LAYERS: dict[str, Callable[[Op], nn.Module]] = {
     "conv": _conv,
     "linear": lambda op: nn.Linear(op.ins[0][0], op.attrs["width"], op.attrs["bias"]),
@@ -234,11 +290,17 @@ LAYERS: dict[str, Callable[[Op], nn.Module]] = {
     "upsample": lambda op: Upsample(op.ins[0][1:], op.out[1:]),
     "flatten": lambda op: Flatten(),
     "dropout": lambda op: nn.Dropout(float(op.attrs["rate"])),
+    "droppath": lambda op: DropPath(float(op.attrs["rate"])),
+    "affine": lambda op: Affine(float(op.attrs["scale"]), float(op.attrs["shift"])),
+    "shuffle": lambda op: Shuffle(op.attrs["groups"]),
+    "shift": lambda op: Shift(op.attrs["by"]),
     "slice": lambda op: Slice(op.attrs["start"], op.attrs["stop"]),
     "pad": lambda op: PadChannels(op.out[0] - op.ins[0][0]),
     "add": lambda op: Add(),
     "multiply": lambda op: Multiply(),
     "mean": lambda op: Mean(),
+    "shake": lambda op: Shake(op.attrs["backward"]),
+    "fractaljoin": _fractaljoin,
     "concat": lambda op: Concat(),
     "update": lambda op: Update(op.attrs["start"], op.ins[1][0]),
 }

@@ -9,9 +9,10 @@ from explorer.blocks.graph import Entry, Graph, Op, Scope
 from explorer.errors import UserError
 from explorer.nn.initialise import initialise
 from explorer.nn.layers import LAYERS
+from explorer.nn.stochastic import Draw, FractalJoin
 
 PLAIN = nn.Module()
-RESERVED = frozenset(("graph", "kind", "outputs", "plan", "ports"))  # attributes of the classes below
+RESERVED = frozenset(("auxiliaries", "draws", "graph", "kind", "outputs", "plan", "ports"))  # set by the classes below
 
 
 class ScopeModule(nn.Module):
@@ -33,6 +34,13 @@ class ScopeModule(nn.Module):
 
     def forward(self, *arguments: Tensor) -> Any:
         """The scope's tensors, in the order of its ports, to its outputs (a tuple when it has several)."""
+        values = self.run(*arguments)
+        if len(self.outputs) == 1:
+            return values[self.outputs[0]]
+        return tuple(values[i] for i in self.outputs)
+
+    def run(self, *arguments: Tensor) -> dict[int, Tensor]:
+        """The scope's values that are left at its end, its outputs among them."""
         values: dict[int, Tensor] = dict(zip(self.ports, arguments, strict=True))
         modules = self._modules
         for name, inputs, outputs, done in self.plan:
@@ -47,13 +55,15 @@ class ScopeModule(nn.Module):
                 values[outputs[0]] = made
             else:
                 values.update(zip(outputs, made, strict=True))
-        if len(self.outputs) == 1:
-            return values[self.outputs[0]]
-        return tuple(values[i] for i in self.outputs)
+        return values
 
 
 class NetworkModule(ScopeModule):
-    """A whole network: [N, C, H, W] -> [N, classes] (or a map, where the network ends in one)."""
+    """A whole network: [N, C, H, W] -> [N, classes] (or a map, where the network ends in one).
+
+    `auxiliaries` are its auxiliary heads, by name: modules of their own, used by `with_auxiliaries` only. Their
+    parameters belong to the module, and are no part of what the ledger counts.
+    """
 
     def __init__(self, graph: Graph) -> None:
         if any(not isinstance(side, int) for side in graph.input):
@@ -61,15 +71,39 @@ class NetworkModule(ScopeModule):
         super().__init__(graph.root)
         self.outputs = graph.root.outputs[:1]  # named outputs are not asked for
         self.graph = graph
+        self.auxiliaries = nn.ModuleDict({head.name: ScopeModule(head.scope) for head in graph.auxiliaries})
+        self.draws: dict[int, Draw] = {}
+        for layer in self.modules():
+            if isinstance(layer, FractalJoin):
+                layer.draw = self.draws.setdefault(layer.number, layer.draw)
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """[N, C, H, W] -> [N, classes]"""
-        result: Tensor = super().forward(*([x] if self.ports else []))
-        return result.flatten(1) if result.shape[2:] == (1, 1) else result
+        return _vector(self.run(*self._begin(x))[self.outputs[0]])
+
+    def with_auxiliaries(self, x: Tensor) -> tuple[Tensor, list[tuple[float, Tensor]]]:
+        """[N, C, H, W] -> [N, classes], and of each auxiliary head the weight of its loss and its [N, classes]."""
+        values = self.run(*self._begin(x))
+        heads = [
+            (float(head.weight), _vector(self.auxiliaries[head.name](values[head.source])))
+            for head in self.graph.auxiliaries
+        ]
+        return _vector(values[self.outputs[0]]), heads
+
+    def _begin(self, x: Tensor) -> list[Tensor]:
+        """What the root reads; in training, draws that layers share are made for this mini-batch."""
+        if self.training:
+            for draw in self.draws.values():
+                draw.renew()
+        return [x] if self.ports else []
 
     def extra_repr(self) -> str:
         """Shown by print."""
         return self.graph.canonical
+
+
+def _vector(x: Tensor) -> Tensor:
+    return x.flatten(1) if x.shape[2:] == (1, 1) else x
 
 
 def child_names(scope: Scope) -> list[str]:
@@ -77,7 +111,7 @@ def child_names(scope: Scope) -> list[str]:
     names: list[str] = []
     for entry in scope.body:
         name = entry.name
-        while name in names or name in RESERVED or hasattr(PLAIN, name):
+        while name in names or name in RESERVED or hasattr(PLAIN, name) or hasattr(NetworkModule, name):
             name += "_"
         names.append(name)
     return names

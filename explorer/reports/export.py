@@ -8,7 +8,8 @@ from pathlib import Path
 
 from explorer.errors import UserError, nearest
 from explorer.reports.claims import Claims, compare
-from explorer.reports.numbers import DASH, MINUS, scale_set
+from explorer.reports.latex import escaped
+from explorer.reports.numbers import scale_set
 from explorer.reports.study import Group, Study, read
 from explorer.reports.table import Line, as_dict, cells, group_lines, headings, lines
 from explorer.sweep.store import DEFAULT_WORKSPACE
@@ -60,11 +61,11 @@ def _tabular(study: Study, group: Group, claims: Claims) -> str:
     columns = ("c" * len(first) if group.base is not None else "l") + "r" * len(headings(group))
     units = [f"{heading.text} ({heading.below})" if heading.below else heading.text for heading in headings(group)]
     table = group_lines(study, group, claims)
-    rows = [" & ".join(map(_escaped, [*first, *units]))]
+    rows = [" & ".join(map(escaped, [*first, *units]))]
     for row, line in zip(group.rows, table, strict=True):
         marks = [r"$\surd$" if scale in (row.scales or ()) else "" for scale in scales]
-        head = marks if group.base is not None else [_escaped(row.text)]
-        rows.append(" & ".join([*head, *(_escaped(cell.text) for cell in cells(group, line, claims.of(row)))]))
+        head = marks if group.base is not None else [escaped(row.text)]
+        rows.append(" & ".join([*head, *(escaped(cell.text) for cell in cells(group, line, claims.of(row)))]))
     header, *body = (f"{row} \\\\" for row in rows)
     comment = f"% {group.title}; {study.data.name}, {study.budget} a trial".replace("\n", " ")
     return "\n".join(
@@ -80,22 +81,6 @@ def _tabular(study: Study, group: Group, claims: Claims) -> str:
             "",
         ]
     )
-
-
-_SPECIAL = {
-    "\\": r"\textbackslash{}",
-    **{character: f"\\{character}" for character in "&%$#_{}"},
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "\N{PLUS-MINUS SIGN}": r"$\pm$",
-    MINUS: "$-$",
-    DASH: "--",
-}
-
-
-def _escaped(text: str) -> str:
-    """Text as LaTeX prints it."""
-    return "".join(_SPECIAL.get(character, character) for character in text)
 
 
 FORMS: dict[str, Callable[[Compared], str]] = {"csv": to_csv, "json": to_json, "latex": to_latex}

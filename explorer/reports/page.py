@@ -35,7 +35,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """A study with its comparisons and its pictures by kind: accuracy, differences, curves."""
+    """A study with its comparisons and its pictures by kind: accuracy, differences, reach, curves."""
 
     study: Study
     claims: Claims

@@ -15,7 +15,7 @@ from explorer.reports.writing import make_folder, write_files
 from explorer.sweep.store import DEFAULT_WORKSPACE
 
 PAGE = "report.html"
-_OURS = re.compile(r"(study-\d+-)?(accuracy|differences|curves(-\d+)?)\.png")
+_OURS = re.compile(r"(study-\d+-)?(accuracy|differences|reach|curves(-\d+)?)\.png")
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ def _section(study: Study, findings: Findings, axes: tuple[Column, Column], pref
     pictures = {
         "accuracy": _accuracy(study, axes, prefix),
         "differences": _differences(study, claims, prefix),
+        "reach": _reach(study, prefix),
         "curves": _curves(study, findings, prefix),
     }
     return Section(study, claims, pictures)
@@ -118,6 +119,26 @@ def _differences(study: Study, claims: Claims, prefix: str) -> list[Picture]:
     )
     description = "Paired differences of test error to the plain network with intervals, one line for each scale set"
     return [Picture(f"{prefix}differences", png(differences_figure(panels)), caption, description)]
+
+
+def _reach(study: Study, prefix: str) -> list[Picture]:
+    """The figure of depth and receptive field by channel, where channels of one map differ in them."""
+    from explorer.reports.reach_figure import MOST, reach_figure, strips_of, worth_showing
+    from explorer.reports.style import png
+
+    strips = strips_of(study)
+    if not worth_showing(strips):
+        return []
+    caption = (
+        "Every channel of each stage's output: how many layers lie on the longest path from the image to it, and the "
+        "side of the window of an unbounded image that it sees. Marks are as high as their value is common in the "
+        "stage. Networks of equal cost can differ here."
+    )
+    if len(strips) > MOST:
+        caption += f" The first {MOST} of {len(strips)} networks are shown."
+    figure = reach_figure(strips[:MOST], max(study.data.shape[1:]))
+    description = "Layers on the longest path and receptive field over the channels of every stage, by network"
+    return [Picture(f"{prefix}reach", png(figure), caption, description)]
 
 
 def _curves(study: Study, findings: Findings, prefix: str) -> list[Picture]:

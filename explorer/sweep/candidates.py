@@ -13,6 +13,7 @@ DEFAULT_BASES = ("cifar_resnet(n=1, widths=[8,16,32])", "cifar_resnet(n=2, width
 DEFAULT_SCALES = (1, 2, 4)
 MAX_SCALES = 8  # 255 subsets of each base
 MAX_SCALE = 1024  # no map of a network is that high
+Shape = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -49,28 +50,38 @@ def check_scales(scales: Sequence[int]) -> tuple[int, ...]:
 
 def scale_candidates(bases: Sequence[str], scales: Sequence[int] | None) -> list[Candidate]:
     """Each base plain, then with each non-empty subset of the scales, small ones first; None: bases alone."""
-    bases = list(dict.fromkeys(base.strip() for base in bases))
-    if not bases:
+    subsets = scale_subsets(scales)
+    return [Candidate(_with_scales(base, chosen), base, chosen) for base in distinct(bases) for chosen in subsets]
+
+
+def distinct(bases: Sequence[str]) -> list[str]:
+    """The networks to sweep, each once. Raises UserError where there is none."""
+    found = list(dict.fromkeys(base.strip() for base in bases))
+    if not found:
         raise UserError("there is no network to sweep; name at least one")
+    return found
+
+
+def scale_subsets(scales: Sequence[int] | None) -> list[tuple[int, ...] | None]:
+    """All subsets of the scales, small ones first; of no scales (None) nothing but None."""
     if scales is None:
-        return [Candidate(base, base, None) for base in bases]
-    subsets = [chosen for size in range(len(scales) + 1) for chosen in combinations(sorted(scales), size)]
-    return [Candidate(_with_scales(base, chosen), base, chosen) for base in bases for chosen in subsets]
+        return [None]
+    return [chosen for size in range(len(scales) + 1) for chosen in combinations(sorted(scales), size)]
 
 
-def _with_scales(base: str, scales: tuple[int, ...]) -> str:
+def _with_scales(base: str, scales: tuple[int, ...] | None) -> str:
     """The text of a base network recalibrated at some scales."""
     return f"{base} + mssar({','.join(map(str, scales))})" if scales else base
 
 
-def costed(candidate: Candidate, shape: tuple[int, int, int], classes: int) -> CandidateRecord:
-    """A candidate with its exact cost on images [C, H, W] of so many classes; UserError if there is none."""
+def costed(candidate: Candidate, shape: Shape | None, classes: int | None) -> CandidateRecord:
+    """A candidate with its exact cost, on images [C, H, W] of so many classes (None: its own). Raises UserError."""
     cost = explorer.cost(candidate.text, input=shape, classes=classes)
     network = NetworkRecord(
         cost.graph.digest,
         cost.canonical,
         candidate.text,
-        shape,
+        cost.input,
         cost.params,
         cost.macs,
         cost.activations,

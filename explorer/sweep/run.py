@@ -15,6 +15,7 @@ from explorer.sweep.candidates import (
     scale_candidates,
 )
 from explorer.sweep.engine import Ended, Job, run_jobs, usable_cores
+from explorer.sweep.listing import fitting, is_search
 from explorer.sweep.plan import (
     Trial,
     check_memory,
@@ -33,6 +34,7 @@ from explorer.train.data import load, source
 from explorer.train.recipes import recipe_of
 
 DEFAULT_BUDGET = "20epochs"
+DEFAULT_DATA = "digits"
 DEFAULT_SEEDS = 3
 TASK = "explorer.sweep.task:run_trial"
 
@@ -66,9 +68,11 @@ def sweep(
     bases: Sequence[str] = DEFAULT_BASES,
     scales: Sequence[int] | None = DEFAULT_SCALES,
     *,
+    axes: Sequence[str] = (),
+    where: str | None = None,
     budget: str = DEFAULT_BUDGET,
     seeds: int = DEFAULT_SEEDS,
-    data: str = "digits",
+    data: str | None = None,
     recipe: str | None = None,
     workspace: str | Path = DEFAULT_WORKSPACE,
     train: bool = True,
@@ -78,23 +82,33 @@ def sweep(
 ) -> SweepResult:
     """Compare every base plain and with MS-SAR at every subset of `scales` (None: the bases alone).
 
-    `budget` per trial, such as 20epochs or 60s; `seeds` trials of each; `recipe` None: that of each base's
-    paper; `train` False: costs only, nothing is stored; `workers` None: one process per core. The same sweep
-    again only runs what is missing. UserError for bad input, before training; Interrupted on Ctrl-C.
+    Bases may hold ranges, and parameters be given values by `axes`: then what fits `where` is compared.
+    `budget` per trial, such as 20epochs or 60s; `seeds` trials of each; `data` None: digits; `recipe` None: that of
+    each base's paper; `train` False: costs only, nothing is stored, and `data` None is the networks' own input;
+    `workers` None: one process per core. The same sweep again only runs what is missing. UserError for bad input,
+    before training; Interrupted on Ctrl-C.
     """
-    length, described = parse_budget(budget), source(data)
+    data = data or (DEFAULT_DATA if train else None)
+    length, described = parse_budget(budget), source(data) if data else None
     check_seeds(seeds)
     crew = check_workers(_cores(device) if workers is None else workers)
-    chosen = scale_candidates(bases, None if scales is None else check_scales(scales))
+    given = None if scales is None else check_scales(scales)
+    shape, classes = (described.shape, described.classes) if described else (None, None)
+    chosen = (
+        fitting(bases, given, axes, where, shape, classes, seeds)
+        if is_search(bases, axes, where)
+        else scale_candidates(bases, given)
+    )
     recipes = [recipe_of(candidate.base, recipe) for candidate in chosen]
-    candidates = tuple(costed(candidate, described.shape, described.classes) for candidate in chosen)
-    if not train:
+    candidates = tuple(costed(candidate, shape, classes) for candidate in chosen)
+    if not train or data is None:
         return SweepResult(candidates)
     check_memory(candidates, max(recipe.batch for recipe in recipes))
     _check_device(device)
     trials = plan_trials(candidates, load(data), recipes, seeds, length)
     config = {"bases": list(bases), "scales": scales and sorted(scales), "budget": str(length), "seeds": seeds}
     config |= {"data": data, "recipe": recipe}
+    config |= {"axes": list(axes), "where": where} if is_search(bases, axes, where) else {}
     with Store.open(workspace) as store:
         ids = [trial.id for trial in trials]
         run = store.begin_run("sweep", config, candidates, data_record(load(data)), ids)

@@ -18,6 +18,7 @@ from torch.nn.functional import cross_entropy
 
 import explorer
 from explorer.errors import UserError
+from explorer.nn.module import NetworkModule
 from explorer.train.budget import Budget
 from explorer.train.data import Dataset, Part
 from explorer.train.outcome import DIVERGED, DONE, EpochRecord, Outcome
@@ -57,7 +58,7 @@ class _Training:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: NetworkModule,
         data: Dataset,
         budget: Budget,
         recipe: Recipe,
@@ -114,8 +115,8 @@ class _Training:
         for group in self.optimiser.param_groups:
             group["lr"] = lr
         labels = self.labels[batch]
-        scores = self.model(self.images[batch])
-        loss = cross_entropy(scores, labels)
+        scores, heads = self.model.with_auxiliaries(self.images[batch])
+        loss = cross_entropy(scores, labels) + sum(weight * cross_entropy(head, labels) for weight, head in heads)
         self.optimiser.zero_grad()
         torch.autograd.backward(loss)
         self.optimiser.step()

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 import time
@@ -14,7 +15,9 @@ import explorer
 from explorer.cli.app import app
 
 CONTRACT = {"network": str, "canonical": str, "input": list, "params": int, "macs": int, "activations": int,
-            "depth": int, "chain": int, "count": int, "convention": str, "tree": dict}  # fmt: skip
+            "depth": int, "chain": int, "count": int, "convention": str, "tree": dict, "launches": int,
+            "bytes_moved": int, "bytes_copied": int, "intensity": float, "reach": dict}  # fmt: skip
+COLUMNS = ("params", "macs", "activations", "launches", "bytes_moved", "bytes_copied")
 
 
 def run(*arguments):
@@ -59,22 +62,24 @@ def test_json_of_several_is_a_list_in_order():
 )
 def test_the_tree_adds_up_at_every_level(net):
     def check(node):
-        for column in ("params", "macs", "activations"):
+        for column in COLUMNS:
             if node["children"]:
                 assert node["columns"][column] == sum(c["columns"][column] for c in node["children"])
         for child in node["children"]:
             check(child)
 
-    found = json.loads(call("cost", net, "--format", "json"))
-    check(found["tree"])
-    assert found["tree"]["columns"] == {k: found[k] for k in ("params", "macs", "activations")}
+    for batch in ("1", "3"):
+        found = json.loads(call("cost", net, "--batch", batch, "--format", "json"))
+        check(found["tree"])
+        assert found["tree"]["columns"] == {k: found[k] for k in COLUMNS}
 
 
 def test_csv_has_a_row_for_every_stage():
     rows = list(csv.DictReader(io.StringIO(call("cost", "resnet20", "--format", "csv"))))
     assert rows[0]["path"] == "" and int(rows[0]["params"]) == 272_474
     assert [r["path"] for r in rows[1:]] == ["conv1", "stage1", "stage2", "stage3", "head"]
-    assert sum(int(r["macs"]) for r in rows[1:]) == int(rows[0]["macs"])
+    for column in COLUMNS:
+        assert sum(int(r[column]) for r in rows[1:]) == int(rows[0][column])
 
 
 def test_input_classes_and_batch():
@@ -85,6 +90,109 @@ def test_input_classes_and_batch():
     assert double["macs"] == 2 * plain["macs"] and double["params"] == plain["params"]
     larger = json.loads(call("cost", "resnet20", "--input", "3x64x64", "--format", "json"))
     assert larger["macs"] - 640 == 4 * (plain["macs"] - 640) and larger["params"] == plain["params"]
+
+
+def test_traffic_counts_weights_once_for_a_batch():
+    one, two = (json.loads(call("cost", "gunn15", "--batch", b, "--format", "json")) for b in ("1", "2"))
+    assert two["launches"] == one["launches"] and two["bytes_copied"] == 2 * one["bytes_copied"]
+    assert 4 * one["params"] <= 2 * one["bytes_moved"] - two["bytes_moved"] < 5 * one["params"]
+    assert one["intensity"] == 2 * one["macs"] / one["bytes_moved"] < two["intensity"]
+
+
+def test_one_network_ends_with_launches_and_bytes():
+    found = json.loads(call("cost", "gunn18", "--format", "json"))
+    last = call("cost", "gunn18").strip().splitlines()[-1]
+    assert last.startswith(f"launches {found['launches']:,}   {found['bytes_moved'] / 1e9:.4g} GB moved, ")
+    assert f"{found['bytes_copied'] / 1e6:.4g} MB by copying" in last
+    assert last.endswith(f"{found['intensity']:.1f} FLOPs for each byte") and "GiB" not in last
+    assert "by copying" not in call("cost", "resnet20")
+
+
+# --- networks of equal cost beside each other
+
+EQUAL = ["resnet20", "resnet20 + sunn(parts=4)", "resnet20 + gunn(parts=4)", "resnet20 + wseqconv(k=8)"]
+
+
+def rows_of(text):
+    """The table's rows as cells, by name; stages under their network's."""
+    lines = text.splitlines()
+    ruled = next(i for i, line in enumerate(lines) if "───" in line)
+    table = lines[ruled + 1 : next(i for i, line in enumerate(lines) if i > ruled and not line.strip())]
+    found, network = {}, ""
+    for line in table:
+        name, *cells = re.split(r"\s{2,}", line.strip())
+        stage = line.startswith("   ")
+        network = network if stage else name
+        found[(network, name) if stage else name] = cells
+    return found
+
+
+def test_what_tells_networks_of_equal_cost_apart_is_on_one_screen():
+    text = call("cost", *EQUAL, "--depth", "1")
+    assert len(text.splitlines()) < 42 and max(map(len, text.splitlines())) <= 140
+    rows = rows_of(text)
+    networks = ["resnet20", "+ sunn(parts = 4)", "+ gunn(parts = 4)", "+ wseqconv(k = 8)"]
+    assert [name for name in rows if isinstance(name, str)] == networks
+    assert len(rows) == 4 * 6 and len({tuple(rows[name][:4]) for name in networks}) == 1
+    assert len({tuple(rows[name][4:]) for name in networks}) == 4
+    found = json.loads(call("cost", *EQUAL, "--format", "json"))
+    for name, cost in zip(networks, found, strict=True):
+        wanted = [f"{cost[key]:,}" for key in ("params", "macs", "activations", "depth", "chain", "launches")]
+        assert rows[name][:6] == wanted
+        assert rows[name][6] == f"{cost['bytes_moved'] / 1e6:.2f}"
+        assert rows[name][7] == f"{100 * cost['bytes_copied'] / cost['bytes_moved']:.1f}%"
+        for shown, key in ((rows[name][9], "depth"), (rows[name][10], "receptive_field")):
+            values = [cost["reach"][key][quantile] for quantile in ("min", "median", "max")]
+            assert shown == ("·".join(map(str, values)) if values[0] != values[-1] else str(values[0]))
+
+
+def test_stages_are_measured_from_their_own_input():
+    rows = rows_of(call("cost", "gunn15", "sunn15", "seqresnet-k8-r4-n1", "--depth", "1"))
+    assert rows["gunn15", "conv2"][3:5] == ["3", "60"] and rows["gunn15", "conv2"][9:] == ["3·30·60", "3·21·41"]
+    assert rows["sunn15", "conv2"][3:5] == ["3", "3"] and rows["sunn15", "conv2"][9:] == ["3", "3"]
+    assert rows["seqresnet-k8-r4-n1", "head"][9:] == ["1·4·8", "3·9·17"]
+    assert rows["gunn15", "fc"][3:5] == ["1", "1"] and rows["sunn15", "trans3"][10] == "all"
+
+
+def test_depth_two_shows_blocks_and_depth_zero_totals():
+    rows = rows_of(call("cost", "resnet20", "resnet20 + se", "--depth", "0"))
+    assert list(rows) == ["resnet20", "+ se"] and rows["+ se"][10] == "all"
+    assert ("resnet20", "basic2") in rows_of(call("cost", "resnet20", "resnet32", "--depth", "2"))
+
+
+def test_reach_in_json_is_the_distribution_over_channels():
+    reach = json.loads(call("cost", "gunn15", "--format", "json"))["reach"]
+    assert reach["map"] == "conv4" and set(reach) == {"map", "depth", "shortest", "receptive_field", "stages"}
+    assert reach["depth"]["channels"] == [[142 + 3 * i, 12] for i in range(30)]
+    conv2 = next(stage for stage in reach["stages"] if stage["name"] == "conv2")
+    assert conv2["own"]["depth"]["channels"] == [[3 + 3 * i, 12] for i in range(20)]
+    assert conv2["from_image"]["depth"]["min"] == 5
+    se = json.loads(call("cost", "resnet20 + se", "--format", "json"))["reach"]
+    assert se["receptive_field"] == {"min": None, "median": None, "max": None, "channels": [[None, 64]]}
+
+
+# --- other conventions, limits
+
+
+def test_counts_by_other_conventions():
+    text = call("cost", "resnet50", "--as", "macs,torch")
+    assert "4,089,184,256 MACs" in text and "8,178,368,512 FLOPs" in text
+    found = json.loads(call("cost", "resnet50", "--as", "torch, macs", "--format", "json"))
+    assert (found["convention"], found["count"], found["macs"]) == ("torch", 8_178_368_512, 4_089_184_256)
+    assert found["others"] == {"macs": 4_089_184_256}
+    rows = list(csv.DictReader(io.StringIO(call("cost", "resnet50", "vgg16", "--as", "torch", "--format", "csv"))))
+    assert [(row["network"], row["unit"]) for row in rows] == [("resnet50", "FLOPs"), ("vgg16", "FLOPs")]
+    assert rows[0]["count"] == "8178368512"
+
+
+def test_a_limit_that_is_broken_exits_with_1_after_the_table():
+    code, out, err = run("cost", "resnet50", "resnet20", "--limit", "params <= 25e6 and depth < 50", "--format", "json")
+    assert code == 1 and len(json.loads(out)) == 2
+    assert err.splitlines() == [
+        "explorer: --limit: resnet50 breaks params <= 25000000: params is 25,557,032, 2.23% above it",
+        "explorer: --limit: resnet50 breaks depth < 50: depth is 50",
+    ]
+    assert call("cost", "resnet50", "--limit", "params <= 26e6 and macs <= 4.1e9") == call("cost", "resnet50")
 
 
 def test_several_networks_show_differences():
@@ -169,6 +277,12 @@ BAD = [
     (["cost", "resnet20", "--classes", "0"], "--classes"),
     (["cost", "resnet20", "--batch", "-1"], "--batch"),
     (["cost", "resnet20", "--depth", "-1"], "--depth"),
+    (["cost", "resnet20", "--limit", "parms < 1"], "--limit:1:1: unknown quantity 'parms'; did you mean 'params'"),
+    (["cost", "resnet20", "--limit", "params"], "is no condition"),
+    (["cost", "resnet20", "--limit", "params <"], "the text ends"),
+    (["cost", "resnet20", "--as", "fvcor"], "--as: unknown convention 'fvcor'; did you mean 'fvcore'"),
+    (["cost", "resnet20", "--as", "torch,torch"], "named twice"),
+    (["cost", "resnet20", "--as", ""], "--as"),
     (["cost", "vgg16", "--input", "3x8x8"], "does not fit"),
     (["cost", NET.format("conv(3x3, 0)")], "at least 1"),
     (["cost", NET.format("conv(3x3, 4, groups = 2)")], "do not divide"),
@@ -194,7 +308,7 @@ BAD = [
     (["cost", NET.format("conv(3x3, it)")], "not a tensor"),
     (["cost", NET.format("conv(3x3, 4, kernel = 5)")], "'kernel' twice"),
     (["cost", NET.format("conv(3x3, 1), conv(3x3, 1), conv(3x3, yes)")], "not yes"),
-    (["cost", NET.format("dropout(it)")], "below 1"),
+    (["cost", NET.format("dropout(it)")], "is a number, not a tensor"),
     (["cost", NET.format("slice(0, 2.5)")], "whole number"),
     (["cost", NET.format("aggregate(8, it) { group }")], "whole number"),
     (["cost", NET.format("aggregate(8, 0.0) { group }")], "at least 1"),

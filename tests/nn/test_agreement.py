@@ -5,7 +5,7 @@ import logging
 import pytest
 import torch
 import torchinfo
-from catalog.test_facts import FAMILIES, NETWORKS
+from catalog.test_facts import NAMED
 from fvcore.nn import FlopCountAnalysis
 from hypothesis import given, settings
 from strategies import networks
@@ -31,7 +31,7 @@ MODIFIED = [
 
 def on_meta(graph):
     with torch.device("meta"):
-        return NetworkModule(graph).eval(), torch.empty(2, *graph.input)
+        return NetworkModule(graph.main).eval(), torch.empty(2, *graph.input)
 
 
 def torch_macs(net, image):
@@ -43,7 +43,7 @@ def torch_macs(net, image):
 
 def fvcore_macs(graph):
     with torch.no_grad():
-        counted = FlopCountAnalysis(NetworkModule(graph).eval(), torch.zeros(1, *graph.input))
+        counted = FlopCountAnalysis(NetworkModule(graph.main).eval(), torch.zeros(1, *graph.input))
         by_kind = counted.unsupported_ops_warnings(False).uncalled_modules_warnings(False).by_operator()
     return by_kind.get("conv", 0) + by_kind.get("linear", 0)
 
@@ -73,24 +73,24 @@ def check(text, with_fvcore=True):
         assert fvcore_macs(cost.graph) == cost.macs
 
 
-SMALL = [n for n in NETWORKS if explorer.cost(FAMILIES.get(n, n)).macs < 700_000_000]
-LARGE = [n for n in NETWORKS if n not in SMALL]
+SMALL = [name for name in NAMED if explorer.cost(name).macs < 700_000_000]
+LARGE = [name for name in NAMED if name not in SMALL]
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_catalog(name):
-    check(FAMILIES.get(name, name))
+    check(name)
 
 
 @pytest.mark.parametrize("name", LARGE)
 def test_large_catalog_networks_without_running_them(name):
-    check(FAMILIES.get(name, name), with_fvcore=False)
+    check(name, with_fvcore=False)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LARGE)
 def test_large_catalog_networks(name):
-    check(FAMILIES.get(name, name))
+    check(name)
 
 
 @pytest.mark.parametrize("text", MODIFIED)

@@ -19,6 +19,10 @@ REDUCED = {  # one small network of each family
     "seqconv": "seqresnet(k = 4, r = 1)",
     "seqconv B": "imagenet_seqresnet(w = 16, N = [1, 1, 1, 1], k = [8, 8, 8, 8], c = [2, 1, 1, 1], classes = 5)",
     "gunn": "imagenet_gunn(widths = [8, 12, 16, 16], parts = [2, 3, 4, 4], classes = 5)",
+    "stochastic depth": "stochastic_depth(n = 1)",
+    "shake": "shakeshake(depth = 8, width = 4)",
+    "interleaved": "igcnet(L = 4, M = 2, depth = 8)",
+    "highway": "network n { input 3x16x16\n a: conv(3x3, 4), highway_layer * 2, gap, linear(5) }",
     "rewritten": "cifar_resnet(n = 1, widths = [8, 16, 16]) + wseqconv(k = 2) + se(ratio = 2)",
 }
 

@@ -24,6 +24,9 @@ NETWORKS = [
     "seqresnext24",
     "vgg16",
     "wrn-28-10 + se",
+    "shakeshake-26-2x96d",
+    "highway",
+    "dsn",
 ]
 
 
@@ -95,6 +98,7 @@ def test_gates_are_marked_with_their_scales():
         ("gunn18", "conv3", "update", 20, True),
         ("sunn18", "conv3", "update", 20, False),
         ("densenet190", "dense1", "grow", 31, True),
+        ("sparsenet-bc-100-24", "dense1", "sparse", 16, True),
         ("seqresnext24", "head", "aggregate", 8, True),
     ],
 )
@@ -124,6 +128,11 @@ def test_the_staircase_is_what_the_folds_read():
     assert cells("update", 3, False) == [[made, old, old], [old, made, old], [old, old, made]]
     assert cells("grow", 2, True) == [[old, old, made, empty], [old, old, new, made]]
     assert cells("windowed", 2, True) == [[old, old, made, empty], [empty, old, new, made]]
+    assert cells("sparse", 3, True) == [
+        [old, old, made, empty, empty],
+        [old, old, new, made, empty],
+        [empty, empty, new, new, made],
+    ]
     assert len(cells("grow", 31, True)) == 6
 
 
@@ -144,6 +153,28 @@ def test_values_that_pass_over_stages_are_links():
     conv, left, right, add, head = range(5)
     passing = {(conv, left), (conv, right), (conv, add), (left, add), (right, add), (add, head)}
     assert set(diagram.links) == {(-1, conv), *passing}
+
+
+def test_a_value_that_a_block_hands_through_is_drawn_where_it_was_made():
+    gate = "block gate { conv(3x3, in), sigmoid, tap(T), entry }\nblock use { multiply { it | entry.T } }\n"
+    text = gate + "network n { input 3x8x8, a: conv(3x3, 4), b: { gate, use }, c: gate }"
+    diagram = diagram_of(explorer.expand(text))
+    assert set(diagram.links) == {(-1, 0), (0, 1), (1, 2)}
+
+
+def _chips(chain):
+    for item in (*chain.items, *(item for skip in chain.skips for item in skip.branch)):
+        yield from _chips(item.chain) if isinstance(item, Box) else [item]
+
+
+def test_the_ops_of_random_networks_say_what_they_do():
+    chips = {chip.lines for name in ("stage1", "stage2") for chip in _chips(blocks("stochastic_depth(1)", name))}
+    assert {("drop path", "0.167"), ("drop path", "0.333"), ("pad",), ("+",)} <= chips
+    assert ("-x", "+1") in {chip.lines for chip in _chips(blocks("highway", "conv1"))}
+    assert ("shuffle", "450 groups") in {chip.lines for chip in _chips(blocks("igc-l450m2", "stage1"))}
+    assert {("join",), ("drop", "0.1")} <= {chip.lines for chip in _chips(blocks("fractalnet21", "stage2"))}
+    shaken = {chip.lines for chip in _chips(blocks("shakeshake-26-2x96d", "stage1"))}
+    assert {("shake",), ("shift", "by 1"), ("cat",)} <= shaken
 
 
 def test_long_networks_are_shortened_not_refused():

@@ -134,6 +134,9 @@ class Recorder(torch.nn.Sequential):
         self.seen.append((self.training, torch.is_grad_enabled(), len(images)))
         return super().forward(images)
 
+    def with_auxiliaries(self, images):
+        return self(images), []
+
 
 def test_it_trains_in_training_mode_and_evaluates_in_evaluation_mode(data, monkeypatch):
     recorder = Recorder()

@@ -4,7 +4,8 @@ from explorer.blocks.graph import Op
 from explorer.reports.diagram.items import Chip
 
 TIMES = "\N{MULTIPLICATION SIGN}"
-_JOINS = {"add": "+", "multiply": TIMES, "concat": "cat", "mean": "mean", "update": "upd"}
+_JOINS = {"add": "+", "multiply": TIMES, "concat": "cat", "mean": "mean", "update": "upd", "shake": "shake",
+          "fractaljoin": "join"}  # fmt: skip
 _BARS = {"bn": "norm", "relu": "act", "sigmoid": "act"}
 
 
@@ -26,8 +27,15 @@ def chip(op: Op) -> Chip:
         return Chip("pool", ("global", "mean"))
     if op.kind in ("regional", "sliding"):
         return Chip("pool", (op.kind, f"K = {a['scale']}"))
-    if op.kind == "dropout":
-        return Chip("other", ("drop", f"{float(a['rate']):g}"))
+    if op.kind in ("dropout", "droppath"):
+        return Chip("other", ("drop" if op.kind == "dropout" else "drop path", f"{float(a['rate']):.3g}"))
+    if op.kind == "affine":
+        scaled = {1: "x", -1: "-x"}.get(a["scale"], f"{float(a['scale']):g} x")
+        return Chip("other", (scaled, f"{float(a['shift']):+g}"))
+    if op.kind == "shuffle":
+        return Chip("other", ("shuffle", f"{a['groups']} groups"))
+    if op.kind == "shift":
+        return Chip("other", ("shift", f"by {a['by']}"))
     return Chip("other", (op.kind,))
 
 

@@ -21,6 +21,10 @@ def cells(kind: str, parts: int, current: bool) -> list[list[str]]:
     made = [["new" if j < i else "made" if j == i else "empty" for j in range(n)] for i in range(n)]
     if kind == "windowed":  # the window over input and outputs moves on by one group each time
         return [["old" if j >= i else "empty" for j in range(n)] + made[i] for i in range(n)]
+    if kind == "sparse":  # 1, 2, 4, ... places back, the input standing before the first
+        read = [[(i - j).bit_count() == 1 for j in range(-1, i)] for i in range(n)]
+        kept = [[style if j >= i or read[i][j + 1] else "empty" for j, style in enumerate(made[i])] for i in range(n)]
+        return [[*["old" if read[i][0] else "empty"] * 2, *kept[i]] for i in range(n)]
     return [["old", "old", *made[i]] for i in range(n)]  # grow, aggregate: all of the input, always
 
 

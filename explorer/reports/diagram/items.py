@@ -52,7 +52,7 @@ class Box:
 class Fold:
     """A group fold: how its parts read one another, and what one part does."""
 
-    kind: str  # grow, aggregate, windowed, update
+    kind: str  # grow, sparse, aggregate, windowed, update
     title: str
     parts: int
     current: bool  # parts read what earlier parts have made
@@ -64,7 +64,10 @@ Item = Chip | Gate | Box | Fold
 
 @dataclass(frozen=True)
 class Row:
-    """One stage: its name, its output shape, what is in it and what share of the cost it has."""
+    """One stage: its name, its output shape, what is in it and what share of the cost it has.
+
+    `aside`: an auxiliary head, which only training has and no total counts.
+    """
 
     name: str
     shape: str
@@ -72,6 +75,7 @@ class Row:
     params: int
     macs: int
     count: int = 1
+    aside: bool = False
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from explorer.blocks.graph import Entry, Op
 
-JOINS = frozenset({"add", "multiply", "concat", "mean", "update"})
+JOINS = frozenset({"add", "multiply", "concat", "mean", "shake", "fractaljoin", "update"})
 
 
 class Side(NamedTuple):
@@ -27,10 +27,10 @@ class Paths(NamedTuple):
 
 def paths_of(entries: Sequence[Entry], target: int) -> Paths:
     """The paths that lead to value `target`; where paths join, the longer one is the main one."""
-    makers = {value: entry for entry in entries for value in entry.outputs}
+    makers = {value: entry for entry in entries for value in made_by(entry)}
     heavier = _heavier_inputs(entries)
     main = _back(target, makers, heavier, frozenset())
-    position = {value: index for index, entry in enumerate(main, start=1) for value in entry.outputs}
+    position = {value: index for index, entry in enumerate(main, start=1) for value in made_by(entry)}
     sides = []
     for index, entry in enumerate(main):
         for value in _others(entry, heavier):
@@ -42,12 +42,17 @@ def paths_of(entries: Sequence[Entry], target: int) -> Paths:
     return Paths(main, tuple(sides), len(entries) - len(needed_for(entries, target)))
 
 
+def made_by(entry: Entry) -> list[int]:
+    """An entry's outputs but for inputs that it hands through."""
+    return [value for value in entry.outputs if value not in entry.inputs]
+
+
 def needed_for(entries: Sequence[Entry], target: int) -> list[Entry]:
     """The entries that a value depends on, in order."""
     wanted = {target}
     needed = []
     for entry in reversed(entries):
-        if not wanted.isdisjoint(entry.outputs):
+        if not wanted.isdisjoint(made_by(entry)):
             needed.append(entry)
             wanted.update(entry.inputs)
     return needed[::-1]
@@ -64,7 +69,7 @@ def _heavier_inputs(entries: Sequence[Entry]) -> dict[str, int]:
         value = max(entry.inputs, key=lambda v: weight.get(v, 0)) if joins else entry.inputs[0]
         chosen[entry.name] = value
         own = 1 if isinstance(entry.node, Op) else entry.node.nodes
-        weight.update(dict.fromkeys(entry.outputs, weight.get(value, 0) + own))
+        weight.update(dict.fromkeys(made_by(entry), weight.get(value, 0) + own))
     return chosen
 
 

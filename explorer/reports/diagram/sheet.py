@@ -135,8 +135,12 @@ def _row(
         draw_chain(line, x + NAME, top + size.above, sheet)
         top += _height(size) + GAP
     costs = x + width - COSTS + 14
-    _share(costs, middle, row.params, diagram.params, sheet)
-    _share(costs + COSTS / 2 - 6, middle, row.macs, diagram.macs, sheet)
+    for at, part, total in ((costs, row.params, diagram.params), (costs + COSTS / 2 - 6, row.macs, diagram.macs)):
+        if row.aside:
+            sheet.add(Text(at, middle - 7, count(part), 9, "left"))
+            sheet.add(Text(at, middle + 8, "in training only", 8.2, "left", colour=QUIET))
+        else:
+            _share(at, middle, part, total, sheet)
 
 
 def _share(x: float, middle: float, part: int, total: int, sheet: Sheet) -> None:

@@ -4,11 +4,11 @@ from dataclasses import replace
 from typing import Any
 
 from explorer.analysis.ledger import ledger_of, row_of, totals_of
-from explorer.blocks.graph import Entry, Graph, Op, Scope, Shape
+from explorer.blocks.graph import Auxiliary, Entry, Graph, Op, Scope, Shape
 from explorer.errors import UserError
 from explorer.reports.diagram.chips import TIMES, chip
 from explorer.reports.diagram.items import Box, Chain, Chip, Diagram, Fold, Gate, Item, Row, Skip
-from explorer.reports.diagram.paths import Paths, Side, joins_inside, needed_for, paths_of
+from explorer.reports.diagram.paths import Paths, Side, joins_inside, made_by, needed_for, paths_of
 from explorer.reports.diagram.repeats import folded, shortened
 
 FOLDS = {
@@ -19,6 +19,7 @@ FOLDS = {
 }  # and what counts their parts
 _GATES = {"mssar": "MS-SAR", "se": "SE"}
 _PARTS = {"grow": "layers", "update": "parts"}
+_READS = {"original": ", reading the original", "sparse": ", reading 1, 2, 4, ... back"}
 _MOST_ROWS = 40
 _MOST_BRANCHES = 40  # of one chain; what is beyond is cut off anyway
 
@@ -29,15 +30,15 @@ def diagram_of(graph: Graph) -> Diagram:
         raise UserError("only a network of whole numbers can be drawn, not one of arrays or symbols")
     reader = _Reader()
     groups = _stages(graph.root)
-    rows = tuple(reader.row(entries) for entries in groups)
+    rows = (*(reader.row(entries) for entries in groups), *(reader.head(head) for head in graph.auxiliaries))
     whole = len(rows) <= _MOST_ROWS
     return Diagram(
         title=graph.canonical,
         input=_sides(graph.input),
         rows=_shortened(rows),
-        params=sum(row.params for row in rows),
-        macs=sum(row.macs for row in rows),
-        links=_links(graph.root, groups) if whole else tuple((i, i + 1) for i in range(_MOST_ROWS - 1)),
+        params=sum(row.params for row in rows if not row.aside),
+        macs=sum(row.macs for row in rows if not row.aside),
+        links=_links(graph, groups) if whole else tuple((i, i + 1) for i in range(_MOST_ROWS - 1)),
     )
 
 
@@ -52,10 +53,10 @@ def _stages(root: Scope) -> list[list[Entry]]:
     return groups
 
 
-def _links(root: Scope, groups: list[list[Entry]]) -> tuple[tuple[int, int], ...]:
-    """Pairs of stages between which a value passes."""
-    made = dict.fromkeys(root.ports, -1)
-    made |= {value: index for index, group in enumerate(groups) for entry in group for value in entry.outputs}
+def _links(graph: Graph, groups: list[list[Entry]]) -> tuple[tuple[int, int], ...]:
+    """Pairs of stages between which a value passes; auxiliary heads stand behind the stages."""
+    made = dict.fromkeys(graph.root.ports, -1)
+    made |= {value: index for index, group in enumerate(groups) for entry in group for value in made_by(entry)}
     found = {
         (made[value], index)
         for index, group in enumerate(groups)
@@ -63,6 +64,7 @@ def _links(root: Scope, groups: list[list[Entry]]) -> tuple[tuple[int, int], ...
         for value in entry.inputs
         if made[value] != index
     }
+    found |= {(made[head.source], index) for index, head in enumerate(graph.auxiliaries, start=len(groups))}
     return tuple(sorted(found))
 
 
@@ -98,6 +100,11 @@ class _Reader:
         chain = self.stage(scope) if scope else self.chain(tuple(entries), entries[-1].outputs[0])
         shape = _sides(last.out)
         return Row(name, shape, chain, sum(t.params for t in totals), sum(t.macs for t in totals))
+
+    def head(self, head: Auxiliary) -> Row:
+        """An auxiliary head."""
+        totals = totals_of(ledger_of(head.scope))
+        return Row(head.name, _sides(head.scope.out), self.stage(head.scope), totals.params, totals.macs, aside=True)
 
     def stage(self, scope: Scope) -> Chain:
         """What stands in a stage: a block's name is kept where the block is all there is."""
@@ -173,18 +180,19 @@ class _Reader:
         """A fold: its kind, the number of its parts, and one of them."""
         parts = int(scope.attrs[FOLDS[scope.kind]])
         units: list[Any] = [entry.node for entry in scope.body if isinstance(entry.node, Scope)]
-        current = scope.attrs.get("reads", "current") == "current"
+        current = scope.attrs.get("reads") != "original"
+        kind = "sparse" if scope.attrs.get("reads") == "sparse" else scope.kind
         if not units:
             ops = [
                 chip(e.node)
                 for e in scope.body
                 if isinstance(e.node, Op) and e.node.kind not in ("concat", "slice", "update")
             ]
-            return Fold(scope.kind, _fold_title(scope, parts, None), parts, current, Chain(tuple(ops[:1])))
+            return Fold(kind, _fold_title(scope, parts, None), parts, current, Chain(tuple(ops[:1])))
         unit = units[min(1, len(units) - 1)]  # the second: the first may have nothing before it
         named = unit.title if unit.kind == "block" else None
         return Fold(
-            scope.kind,
+            kind,
             _fold_title(scope, parts, named),
             parts,
             current,
@@ -193,7 +201,7 @@ class _Reader:
 
 
 def _fold_title(scope: Scope, parts: int, unit: str | None) -> str:
-    reads = ", reading the original" if scope.attrs.get("reads") == "original" else ""
+    reads = _READS.get(scope.attrs.get("reads", ""), "")
     named = f" of {unit}" if unit else ""
     return f"{scope.kind}, {parts} {_PARTS.get(scope.kind, 'groups')}{named}{reads}"
 

@@ -1,0 +1,1 @@
+"""The audit: every figure and claim the three papers print, beside what the ledger says."""

@@ -1,0 +1,144 @@
+"""`--limit`: a condition on a network's cost, in the grammar's own expressions."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from explorer.analysis.cost import Cost
+from explorer.errors import ArchError, Source, nearest
+from explorer.grammar.evaluate import FUNCTIONS, describe, evaluate
+from explorer.grammar.parser import parse_condition
+from explorer.grammar.printer import print_expr
+from explorer.grammar.syntax import Binary, Expr, Function, Name, Unary
+
+OPTION = "--limit"
+QUANTITIES: dict[str, Callable[[Cost], int | Fraction | None]] = {
+    "params": lambda cost: cost.params,
+    "macs": lambda cost: cost.macs,
+    "activations": lambda cost: cost.activations,
+    "depth": lambda cost: cost.depth,
+    "chain": lambda cost: cost.chain,
+    "launches": lambda cost: cost.launches,
+    "bytes_moved": lambda cost: cost.bytes_moved,
+    "bytes_copied": lambda cost: cost.bytes_copied,
+    "intensity": lambda cost: cost.intensity,
+}
+COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
+
+
+class Limit(NamedTuple):
+    """A condition: parts that must all hold, and their text."""
+
+    text: str
+    parts: tuple[Expr, ...]
+
+
+class _Quantities:
+    """What a condition can see of a cost."""
+
+    def __init__(self, cost: Cost) -> None:
+        self.cost = cost
+
+    def lookup(self, name: str) -> Any:
+        value = QUANTITIES[name](self.cost)
+        if value is None:
+            raise ArchError(f"{name} of {self.cost.canonical[:100]} is not known")
+        return value
+
+    def known(self) -> list[str]:
+        return list(QUANTITIES)
+
+    def call(self, function: Function) -> Any:
+        raise KeyError(function.name)
+
+    def field(self, value: Any, name: str) -> Any:
+        raise ArchError("a quantity has no fields")
+
+
+def parse_limit(text: str) -> Limit:
+    """The limit that a text such as `params <= 25e6 and macs <= 4e9` states.
+
+    Raises ArchError with a caret for what is no condition on the quantities above.
+    """
+    parts = _conjuncts(parse_condition(text, OPTION))
+    with _placed(text, parts[0]):
+        for part in parts:
+            _check_names(part)
+    return Limit(text, parts)
+
+
+@contextmanager
+def _placed(text: str, part: Expr) -> Iterator[None]:
+    """Gives errors their place in the text, at worst that of the part they are about."""
+    try:
+        yield
+    except ArchError as error:
+        raise error.locate(Source(OPTION, text), part.at) from None
+
+
+def _conjuncts(fact: Expr) -> tuple[Expr, ...]:
+    if isinstance(fact, Binary) and fact.op == "and":
+        return (*_conjuncts(fact.left), *_conjuncts(fact.right))
+    return (fact,)
+
+
+def _check_names(expr: Expr) -> None:
+    """Names and functions are known, also those that an evaluation would pass over."""
+    if isinstance(expr, Name) and expr.id not in QUANTITIES:
+        raise ArchError(f"unknown quantity '{expr.id}'; {nearest(expr.id, QUANTITIES)}", at=expr.at)
+    if isinstance(expr, Function) and expr.name not in FUNCTIONS:
+        raise ArchError(f"unknown function '{expr.name}'; {nearest(expr.name, FUNCTIONS)}", at=expr.at)
+    for inner in _inside(expr):
+        _check_names(inner)
+
+
+def _inside(expr: Expr) -> list[Expr]:
+    if isinstance(expr, Binary):
+        return [expr.left, expr.right]
+    if isinstance(expr, Unary):
+        return [expr.operand]
+    return [argument.value for argument in expr.args] if isinstance(expr, Function) else []
+
+
+def broken(limit: Limit, cost: Cost) -> list[str]:
+    """The parts of a limit that a cost does not meet, as sentences. Raises ArchError for what is no condition."""
+    quantities = _Quantities(cost)
+    found = []
+    for part in limit.parts:
+        with _placed(limit.text, part):
+            holds = evaluate(part, quantities)
+            if not isinstance(holds, bool):
+                raise ArchError(f"{describe(holds)} is no condition; write one such as params <= 25e6", at=part.at)
+            if not holds:
+                found.append(_sentence(part, quantities))
+    return found
+
+
+def _sentence(part: Expr, quantities: _Quantities) -> str:
+    """What is broken, the values in it, and by how much one misses its limit."""
+    sides = [part.left, part.right] if isinstance(part, Binary) and part.op in COMPARISONS else []
+    shown: list[Expr] = [side for side in sides if _names(side)] or [Name(name) for name in sorted(_names(part))]
+    values = [f"{print_expr(side)} is {number(evaluate(side, quantities))}" for side in shown]
+    bounds = [evaluate(side, quantities) for side in sides if not _names(side)]
+    if len(shown) == len(bounds) == 1:
+        values += _miss(evaluate(shown[0], quantities), bounds[0])
+    return f"{quantities.cost.canonical} breaks {print_expr(part)}: {', '.join(values) or 'it never holds'}"
+
+
+def _miss(value: Any, bound: Any) -> list[str]:
+    if isinstance(bound, bool) or not isinstance(bound, int | Fraction) or bound in (0, value):
+        return []
+    if value >= 10 * bound > 0:
+        return [f"{float(value / bound):,.3g} times it"]
+    return [f"{float(100 * abs(value - bound) / abs(bound)):.3g}% {'above' if value > bound else 'below'} it"]
+
+
+def _names(expr: Expr) -> set[str]:
+    own = {expr.id} if isinstance(expr, Name) else set()
+    return own.union(*[_names(inner) for inner in _inside(expr)])
+
+
+def number(value: Any) -> str:
+    """25,557,032; four digits where it is no whole number."""
+    return f"{value:,}" if isinstance(value, int) else f"{float(value):,.4g}"
