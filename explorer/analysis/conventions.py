@@ -12,6 +12,7 @@ from explorer.analysis.cost import Cost
 from explorer.analysis.ledger import Ledger, Row, row_of
 from explorer.analysis.units import Amount
 from explorer.blocks.graph import Op, Scope
+from explorer.blocks.loops import total_of
 from explorer.blocks.quantity import Quantity, product
 from explorer.errors import UserError, nearest
 
@@ -134,6 +135,8 @@ def counts_of(scope: Scope) -> Counts:
             else:
                 for rule, values in counts_of(entry.node).items():
                     _add(counts, rule, values)
+        if (loop := scope.attrs.get("loop")) is not None:
+            counts.update({rule: tuple(total_of(n, loop) for n in row) for rule, row in counts.items()})
     return counts
 
 

@@ -79,9 +79,9 @@ def _print_audit(result: "Audit") -> None:
             if v.row.paper == paper
         ]
         headers = ["table", "network", "data", "metric", "printed", "ours", "verdict", "why"]
-        print_table(headers, rows, (0, 1, 2, 3, 6, 7), f"{paper}: printed figures")
+        print_table(headers, rows, (0, 1, 2, 3, 6, 7), f"{paper}: printed figures", prose=(7,))
         claims = [[c.where, c.claim, c.verdict, c.detail] for c in result.claims if c.paper == paper]
-        print_table(["section", "claim", "verdict", "computed"], claims, (0, 1, 2, 3), f"{paper}: claims")
+        print_table(["section", "claim", "verdict", "computed"], claims, (0, 1, 2, 3), f"{paper}: claims", prose=(1, 3))
     typer.echo(summary(result))
 
 
@@ -113,7 +113,9 @@ def _print_why(found: "Why", format: AuditFormat) -> None:
                 shown or "none",
             ]
         )
-    print_table(["reading", "free choices", "rows reproduced", "this row", "not reproduced"], rows, (0, 4))
+    print_table(
+        ["reading", "free choices", "rows reproduced", "this row", "not reproduced"], rows, (0, 4), prose=(0, 4)
+    )
     typer.echo("equal or truncated counts as reproduced; a reading must explain more rows than it makes choices")
 
 

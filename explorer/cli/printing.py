@@ -1,9 +1,10 @@
 """Plain tables on the terminal, and numbers as people read them."""
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 DASH = "-"
+PAPER_WIDTH = 160  # where prose is wrapped when the output is no terminal
 
 
 def whole(value: Any) -> str:
@@ -48,8 +49,12 @@ def print_table(
     words: Collection[int] = (0,),
     title: str | None = None,
     tight: bool = False,
+    prose: Collection[int] = (),
 ) -> None:
-    """Rows under headers; columns of `words` to the left, numbers to the right; `tight`: less space between them."""
+    """Rows under headers; columns of `words` to the left, numbers to the right; `tight`: less space between them.
+
+    Columns of `prose` are wrapped to the terminal's width; nothing else is ever cut.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -59,12 +64,15 @@ def print_table(
     if tight:
         table.padding = (0, 1, 0, 0)
     for index, header in enumerate(headers):
-        table.add_column(header, justify="left" if index in words else "right", no_wrap=True)
+        side: Literal["left", "right"] = "left" if index in words else "right"
+        table.add_column(header, justify=side, no_wrap=index not in prose, min_width=32 if index in prose else None)
     for row in rows:
         table.add_row(*[Text(cell) for cell in row])
     console = Console(highlight=False)
     wide = console.options.update(width=100_000)
-    console.width = max(console.width, console.measure(table, options=wide).maximum)  # never cut a number
+    needed = console.measure(table, options=wide)
+    screen = console.width if console.is_terminal else PAPER_WIDTH
+    console.width = max(screen, needed.minimum) if prose else max(console.width, needed.maximum)
     console.print(table)
 
 

@@ -39,7 +39,7 @@ ALL = [convention(name) for name in convention_names()]
 def test_tables_speak_of_what_there_is():
     for table in TABLES.values():
         for weights in (table.weights, table.train or {}):
-            assert {kind_of(rule) for rule in weights} <= {*PRIMITIVES, "matmul"}  # products of two values: of traced modules
+            assert {kind_of(rule) for rule in weights} <= {*PRIMITIVES, "matmul"}  # the latter of traced modules
             assert all(rule == kind_of(rule) or rule in PLACES for rule in weights)
             assert all(set(columns) <= set(COLUMNS) for columns in weights.values())
     assert tuple(COLUMNS) == (*Row._fields, "pooled")
