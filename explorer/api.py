@@ -26,6 +26,8 @@ def expand(net: Net, *, input: Size | None = None, classes: Any = None, values: 
     `input`: (channels, height, width) in place of the network's own. `values`: parameters by name, as ints,
     int64 arrays or sympy symbols. Raises UserError for whatever is wrong with the text or the network.
     """
+    if isinstance(net, str) and is_foreign(net):
+        raise UserError(f"'{net.strip()[:100]}' is a torch module: only its cost can be told, with explorer cost")
     expression, library = _meant(net)
     given = {**(values or {}), **({} if classes is None else {"classes": classes})}
     return expansion.expand(expression, library, input=_size(input), values=given)

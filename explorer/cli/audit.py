@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from explorer.cli.printing import print_table, whole
+from explorer.errors import UserError
 
 if TYPE_CHECKING:
     from explorer.analysis.audit.result import Audit
@@ -39,6 +40,7 @@ def audit(
     format: Annotated[AuditFormat, typer.Option("--format", help="table, json or latex.")] = AuditFormat.table,
 ) -> None:
     """What the papers print and claim, row by row: equal, truncated, another convention, explained, contradicted."""
+    _check(paper, why, formulas, strict, html, format)
     if formulas:
         from explorer.cli.formulas import print_formulas
 
@@ -69,6 +71,19 @@ def audit(
         typer.echo(f"explorer: worse than before: {line}", err=True)
     if worse:
         raise typer.Exit(1)
+
+
+def _check(
+    paper: str | None, why: str | None, formulas: bool, strict: bool, html: str | None, format: AuditFormat
+) -> None:
+    """Options that do not go together are refused, not ignored."""
+    given = {"PAPER": paper and not formulas, "--formulas": formulas and why, "--strict": strict, "--html": html}
+    kind = "--why" if why is not None else "--formulas"
+    for name, value in given.items():
+        if value and (why is not None or formulas) and name != kind:
+            raise UserError(f"{name} does not go with {kind}")
+    if why is not None and format is AuditFormat.latex:
+        raise UserError("--why is printed as table or json")
 
 
 def _print_audit(result: "Audit") -> None:

@@ -13,6 +13,11 @@ from explorer.analysis.units import Amount, Macs, binary, decimal, exact
 from explorer.cli.printing import print_table, whole
 from explorer.errors import UserError
 
+TRACED = (
+    "counts of a traced module by the tables; a tool that looks at layers may miss subclasses and functions, "
+    "and norms other than batch norm and attention have no rules"
+)
+
 
 def conventions_of(text: str) -> tuple[Convention, ...]:
     """The conventions that --as names: fvcore,thop. Raises UserError for one that is unknown or named twice."""
@@ -36,6 +41,7 @@ def as_json(cost: Cost, conventions: Sequence[Convention]) -> dict[str, Any]:
         "unit": first.unit,
         "count": count_of(first, cost),
         "others": {other.name: count_of(other, cost) for other in others},
+        **({"remark": TRACED} if "trace" in cost.graph.root.attrs else {}),
     }
 
 
@@ -51,6 +57,8 @@ def print_counts(costs: Sequence[Cost], conventions: Sequence[Convention]) -> No
     for each in conventions:
         typer.echo(f"{each.name}: {each.counts} ({each.source})")
     for cost in costs:
+        if "trace" in cost.graph.root.attrs:
+            typer.echo(f"{cost.canonical}: {TRACED}")
         for each in conventions:
             if missing := uncovered(each, cost):
                 typer.echo(f"{cost.canonical}: {each.name} has no rule for {', '.join(missing)}, and counts them as 0")

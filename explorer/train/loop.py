@@ -114,10 +114,10 @@ class _Training:
         """One step on the images `batch` points at: [sum of losses, number of errors] before it."""
         for group in self.optimiser.param_groups:
             group["lr"] = lr
+        self.optimiser.zero_grad()  # before the activations come, so that old gradients do not lie beside them
         labels = self.labels[batch]
         scores, heads = self.model.with_auxiliaries(self.images[batch])
         loss = cross_entropy(scores, labels) + sum(weight * cross_entropy(head, labels) for weight, head in heads)
-        self.optimiser.zero_grad()
         torch.autograd.backward(loss)
         self.optimiser.step()
         self.steps += 1

@@ -74,9 +74,11 @@ def _worse_verdicts_are_noticed(result):
     assert worse_than_kept(result) == []
     first = result.rows[0]
     spoilt = Audit([first._replace(verdict=CONTRADICTED), *result.rows[1:]], result.claims)
+    assert len(worse_than_kept(Audit(result.rows[:5], result.claims))) > 20
     assert worse_than_kept(spoilt) == [f"{', '.join(first.row)}: contradicted, was {first.verdict}"]
     holds = next(claim for claim in result.claims if claim.verdict == "holds")
-    assert len(worse_than_kept(Audit([], [holds._replace(verdict="fails")]))) == 1
+    spoilt = [claim._replace(verdict="fails") if claim is holds else claim for claim in result.claims]
+    assert len(worse_than_kept(Audit(result.rows, spoilt))) == 1
 
 
 def _page_and_latex_have_every_row(result):
@@ -111,6 +113,8 @@ def test_why_from_the_command():
         (["mssar"], "no paper 'mssar'; did you mean 'ms-sar'"),
         (["--why", "nonsense"], "no printed row 'nonsense'"),
         (["--formulas", "mssar"], "ms-sar"),
+        (["--formulas", "--strict"], "--strict does not go with --formulas"),
+        (["gunn", "--why", "x"], "PAPER does not go with --why"),
         (["gunn", "--html", "/dev/null/all.html"], "--html"),
     ],
 )

@@ -9,6 +9,8 @@ from explorer.analysis.cost import Cost
 from explorer.analysis.ledger import Row, ledger_of, row_of, totals_of
 from explorer.blocks.graph import Op, Scope
 
+MACS = "macs"
+
 
 class Counting(NamedTuple):
     """One way to count: `count` gives an exact integer. `named`: a tool's or a paper's own convention."""
@@ -30,12 +32,15 @@ def _biases(cost: Cost) -> int:
 
 PARAMS = (
     Counting("params", "all learnable parameters", lambda cost: int(cost.params)),
-    Counting("weights", "weights only: no biases, no batch norm", lambda c: int(c.params - _of_norms(c) - _biases(c))),
-    Counting("weights and biases", "without batch norm", lambda cost: int(cost.params - _of_norms(cost))),
+    Counting(
+        "weights", "without biases and batch norm", lambda c: int(c.params - _of_norms(c) - _biases(c)), named=False
+    ),
+    Counting("no norms", "without batch norm", lambda cost: int(cost.params - _of_norms(cost)), named=False),
     Counting(
         "state",
         "with the running statistics of batch norm",
         lambda cost: int(cost.params + _of_norms(cost)),
+        named=False,
     ),
 )
 
@@ -58,6 +63,12 @@ def macs_in(scope: Scope, title: str) -> int:
 
 OMISSIONS = (
     Counting("no projections", "leaving out the projection shortcuts", _without("shortcut"), named=False),
+    Counting(
+        "no transitions",
+        "leaving out the convolutions of dense transitions",
+        _without("dense_transition"),
+        named=False,
+    ),
     Counting("no gates", "leaving out the recalibration", _without("mssar"), named=False),
     Counting(
         "no classifier",
@@ -78,11 +89,11 @@ def _first(scope: Scope) -> int:
 @cache
 def countings(metric: str) -> tuple[Counting, ...]:
     """The ways to count a column of params or flops; the first is the plain one."""
-    return PARAMS if metric == "params" else (*map(_by_convention, _names()), *OMISSIONS)
+    return PARAMS if metric == "params" else (_by_convention(MACS), *OMISSIONS, *map(_by_convention, _names()))
 
 
 def _names() -> list[str]:
-    return [name for name in convention_names() if not name.endswith(TRAIN)]
+    return [name for name in convention_names() if name != MACS and not name.endswith(TRAIN)]
 
 
 def _by_convention(name: str) -> Counting:

@@ -26,6 +26,11 @@ class Reported(NamedTuple):
         return f"{self.paper}/{self.table}/{self.network}/{self.metric}"
 
     @property
+    def long_id(self) -> str:
+        """The same with the data set, which some networks need: `gunn/text 5.2/gunn15/cifar100/params`."""
+        return f"{self.paper}/{self.table}/{self.network}/{self.dataset}/{self.metric}"
+
+    @property
     def classes(self) -> int:
         """Classes of the row's data set."""
         return CLASSES[self.dataset]

@@ -63,12 +63,17 @@ def worse_than_kept(result: Audit) -> list[str]:
     """Verdicts that are worse than those kept with the catalog, in words."""
     text = files("explorer.catalog").joinpath(KEPT).read_text(encoding="utf-8")
     before = {tuple(line[:-1]): line[-1] for line in csv.reader(text.splitlines())}
-    said = []
-    for line in kept_lines(result):
+    lines = kept_lines(result)
+    papers = {line[1] for line in lines}
+    missing = [key for key in before if key[1] in papers and key not in {tuple(line[:-1]) for line in lines}]
+    said = [f"{', '.join(key[1:])}: no longer audited, was {before[key]}" for key in missing]
+    for line in lines:
         key, verdict = tuple(line[:-1]), line[-1]
         ranks = CLAIM_VERDICTS if key[0] == "claim" else VERDICTS
         old = before.get(key)
-        if old is not None and ranks.index(verdict) > ranks.index(old):
+        if old is None:
+            said.append(f"{', '.join(key[1:])}: {verdict}, not among those kept")
+        elif ranks.index(verdict) > ranks.index(old):
             said.append(f"{', '.join(key[1:])}: {verdict}, was {old}")
     return said
 

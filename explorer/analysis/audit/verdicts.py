@@ -7,13 +7,14 @@ What is left is contradicted.
 """
 
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 from explorer.analysis.audit.counting import Counting, countings
-from explorer.analysis.audit.families import siblings
+from explorer.analysis.audit.families import file_of, siblings
 from explorer.analysis.audit.figures import EQUAL, TRUNCATED, parse_figure
-from explorer.analysis.audit.measure import copies_of
-from explorer.analysis.audit.reported import Reported, cost_rows
+from explorer.analysis.audit.measure import copies_of, cost
+from explorer.analysis.audit.reported import Reported, cost_rows, reported
 from explorer.analysis.audit.search import Found, Reading, column_of, count_of, match_of, plain, search
 
 CONVENTION, EXPLAINED, CONTRADICTED = "equal under a named convention", "explained", "contradicted"
@@ -99,8 +100,8 @@ def _convention(row: Reported, column: tuple[Reported, ...]) -> str | None:
         reading = Reading((), counting, counting.binary, 1)
         if counting.named and match_of(row, reading):
             found = support(reading, row, column)
-            others = found.gained + found.kept
-            if found.speaks_for and (best is None or others > best[0]):
+            others = found.gained
+            if found.gained and found.speaks_for and (best is None or others > best[0]):
                 best = others, counting, found
     if best is None:
         return None
@@ -118,7 +119,10 @@ def _corroborated(row: Reported, column: tuple[Reported, ...]) -> str | None:
     network, copies = copies_of(row.network)
     for other in printed_of(network, row) if copies > 1 else ():
         if copies * parse_figure(other.printed).value == parse_figure(row.printed).value:
-            return f"{copies} times the {other.printed} that {_where(other)} prints"
+            return f"{copies} times the {other.printed} that {_where(other)} prints of {network}"
+    one = count_of(row, plain(row.metric)) // copies
+    if copies > 1 and copies * _rounded(one, row) == parse_figure(row.printed).value and _products(row.paper):
+        return f"{copies} times {network}, whose {one:,} were rounded first, as in the paper's other product"
     sure = [other for other in column if other.printed != row.printed and match_of(other, plain(other.metric))]
     for other in sure:
         count = count_of(other, plain(other.metric))
@@ -128,9 +132,38 @@ def _corroborated(row: Reported, column: tuple[Reported, ...]) -> str | None:
                 if simple and count_of(row, found.reading) == count:
                     return f"{found.reading.says}: {count:,}, which {_where(other)} prints as {other.printed}"
     for other in sure:
-        if (other.network, other.dataset) == (row.network, row.dataset):
+        if (other.network, other.dataset) == (row.network, row.dataset) and _one_slip(row.printed, other.printed):
             return f"misprint: {_where(other)} prints {other.printed} for the same network, which is our count"
     return None
+
+
+def _rounded(count: int, row: Reported) -> Fraction:
+    """A count rounded to the last digit that the row prints."""
+    step = parse_figure(row.printed).step
+    return round(count / step) * step
+
+
+def _products(paper: str) -> bool:
+    """Whether the paper prints a figure times a number of copies elsewhere."""
+    for row in cost_rows(paper):
+        network, copies = copies_of(row.network)
+        for other in printed_of(network, row) if copies > 1 else ():
+            if copies * parse_figure(other.printed).value == parse_figure(row.printed).value:
+                return True
+    return False
+
+
+def _one_slip(wrong: str, right: str) -> bool:
+    """Whether one digit is wrong, or two neighbours stand in the wrong order."""
+    if len(wrong) != len(right):
+        return False
+    places = [i for i, (a, b) in enumerate(zip(wrong, right, strict=True)) if a != b]
+    if not all(wrong[i].isdigit() and right[i].isdigit() for i in places):
+        return False
+    swapped = (
+        len(places) == 2 and places[1] == places[0] + 1 and {wrong[i] for i in places} == {right[i] for i in places}
+    )
+    return len(places) == 1 or swapped
 
 
 def printed_of(network: str, row: Reported) -> list[Reported]:
@@ -151,8 +184,14 @@ def _reading(row: Reported, column: tuple[Reported, ...]) -> str | None:
     equal = f", one of {len(best)} they speak for equally" if len(best) > 1 else ""
     return (
         f"{found.reading.says}: {_plural(found.reading.choices, 'free choice')}, made on the other rows{equal}; "
-        f"{found.reproduced} of {len(column)} rows of the column reproduced"
+        f"{found.reproduced} of {len(column)} {column_name(column)} reproduced"
     )
+
+
+def column_name(column: tuple[Reported, ...]) -> str:
+    """What a column is made of: rows of resnet.arch with modifiers."""
+    kind = "with" if "+" in column[0].network else "without"
+    return f"rows of {file_of(copies_of(column[0].network)[0])} {kind} modifiers"
 
 
 def chosen_without(row: Reported, column: tuple[Reported, ...]) -> list[Found]:
@@ -174,18 +213,25 @@ def chosen_without(row: Reported, column: tuple[Reported, ...]) -> list[Found]:
 
 
 def _mislabelled(row: Reported, column: tuple[Reported, ...]) -> str | None:
-    """Another named network of the family gives all printed digits: plainly, or as the rest of the column is read."""
+    """Another named network of the family gives all printed digits, at least two, without any free choice."""
     network, copies = copies_of(row.network)
     figure = parse_figure(row.printed)
-    for reading in (plain(row.metric), *(found.reading for found in chosen_without(row, column))):
-        for name in siblings(network):
-            count = count_of(row._replace(network=name), reading)
-            match = figure.match(count, reading.binary)
-            if copies == 1 and match and count != count_of(row, reading):
-                how = ", truncated" if match == TRUNCATED else ""
-                as_read = f"; {reading.says}, like the other rows" if reading.choices else ""
-                return f"mislabelled: the figure of {name} ({count:,}{how}{as_read}), of the same family"
+    if copies > 1 or figure.digits < 2:
+        return None
+    for name in siblings(network):
+        count = count_of(row._replace(network=name), plain(row.metric))
+        match = figure.match(count)
+        if match and count != count_of(row, plain(row.metric)):
+            how = ", truncated" if match == TRUNCATED else ""
+            return f"mislabelled: the figure of {name} ({count:,}{how}), of the same family{_other_depth(row, name)}"
     return None
+
+
+def _other_depth(row: Reported, name: str) -> str:
+    """A remark where the paper prints another number of layers than this network has."""
+    printed = [r.printed for r in reported() if (*r[:3], r.metric) == (*row[:3], "layers")]
+    depth = cost(name).depth
+    return f"; its depth is {depth}, the row prints {printed[0]} layers" if printed and printed[0] != str(depth) else ""
 
 
 def _nearest(row: Reported, ours: int, column: tuple[Reported, ...]) -> str:

@@ -42,9 +42,9 @@ def _best(found: tuple[Found, ...], row: int) -> tuple[Found, ...]:
 def find_row(text: str, printed: tuple[Reported, ...]) -> Reported:
     """The printed row of an id, or of as much of it as is unmistakable."""
     wanted = _squeezed(text)
-    exact = [row for row in printed if _squeezed(row.id) == wanted]
+    exact = [row for row in printed if wanted in (_squeezed(row.id), _squeezed(row.long_id))]
     near = exact or [row for row in printed if wanted in _squeezed(row.id)]
-    different = {row.id: row for row in near}
+    different = {row.long_id: row for row in near}
     if not near:
         raise UserError(f"no printed row '{text[:80]}'; {nearest(text, [row.id for row in printed])}")
     if len(different) > 1:

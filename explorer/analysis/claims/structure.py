@@ -131,7 +131,12 @@ READERS = (widths, widths_read, sides, sides_read, body, groups, layers, count, 
 
 
 def sliding_sets(scale: int, side: int) -> int:
-    """Different coordinate sets of the sliding strategy on a square map: the radius is side // scale, clipped."""
-    radius = side // scale
-    spans = {(max(0, i - radius), min(side - 1, i + radius)) for i in range(side)}
-    return len(spans) ** 2
+    """Different coordinate sets of the sliding strategy on a square map: L1 balls of radius side // scale, clipped."""
+    radius, places = side // scale, range(side)
+    spread = [[max(0, radius - abs(i - j) + 1) for j in places] for i in places]  # how far a ball reaches in each row
+    sets = {
+        tuple((max(0, x - reach + 1), min(side - 1, x + reach - 1)) if reach else None for reach in spread[y])
+        for y in places
+        for x in places
+    }
+    return len(sets)

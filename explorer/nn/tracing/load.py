@@ -123,7 +123,7 @@ def _from_module(module: ModuleType, path: str, name: str) -> nn.Module:
         )
     try:
         made = thing()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(f"{name}() in '{path}' fails: {short(error)}") from None
     if not isinstance(made, nn.Module):
         raise UserError(f"{name}() in '{path}' returns {_described(made)}, not a torch module")

@@ -62,14 +62,14 @@ def trace(module: nn.Module, size: Size, *, batch: int = 1, train: bool = False)
         raise UserError(f"'{lazy[0]}' has no size yet: run a lazy module once before it is traced")
     try:
         return _run(module, size, batch, train, META, ())
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = _asks(error) or f"a run without values fails with {short(error, 80)}"
         if any(t.device == META for t in (*module.parameters(), *module.buffers())):
             raise UserError(_failure(size, error)) from None
     note = f"run on the CPU with random numbers, because {reason}; other numbers may take another way"
     try:
         return _run(module, size, batch, train, CPU, (note,))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(_failure(size, error)) from None
 
 
@@ -120,7 +120,7 @@ def _asks(error: BaseException) -> str | None:
     return None
 
 
-def _failure(size: Size, error: Exception) -> str:
+def _failure(size: Size, error: BaseException) -> str:
     hint = "--input CxHxW gives another size"
     if isinstance(error, TypeError) and "positional argument" in str(error):
         hint = "give a module whose forward takes one tensor of images"
