@@ -71,11 +71,15 @@ def cost(
     return cost_of(graph, net if isinstance(net, str) else None, batch)
 
 
-def build(net: Net, *, input: Size | None = None, classes: int | None = None) -> "NetworkModule":
+def build(
+    net: Net, *, input: Size | None = None, classes: int | None = None, layers: str = "reference"
+) -> "NetworkModule":
     """The network as a torch module that maps [N, C, H, W] to [N, classes], initialised as its paper says.
 
     Weights are drawn from torch's global generator: call torch.manual_seed before for reproducible ones.
+    `layers`: `reference`, or faster substitutes that compute the same, `balanced` or `lean`.
     """
+    from explorer.nn.fast.choose import substitute
     from explorer.nn.module import NetworkModule
 
-    return NetworkModule(expand(net, input=input, classes=classes))
+    return NetworkModule(expand(net, input=input, classes=classes), substitute(layers))

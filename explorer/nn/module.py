@@ -1,5 +1,6 @@
 """The graph as a torch module: scopes become modules, names follow the scopes."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,13 +13,22 @@ from explorer.nn.layers import LAYERS
 from explorer.nn.stochastic import Draw, FractalJoin
 
 PLAIN = nn.Module()
-RESERVED = frozenset(("auxiliaries", "draws", "graph", "kind", "outputs", "plan", "ports"))  # set by the classes below
+# set by ScopeModule and its subclasses
+RESERVED = frozenset(("auxiliaries", "draws", "fast", "graph", "kind", "outputs", "plan", "ports"))
+Substitute = Callable[[Scope | Op], nn.Module | None]
+
+
+def reference(node: Scope | Op) -> None:
+    """No substitute: every scope and op is its plain module."""
 
 
 class ScopeModule(nn.Module):
-    """A scope: runs its entries in order, and forgets each value after its last use."""
+    """A scope: runs its entries in order, and forgets each value after its last use.
 
-    def __init__(self, scope: Scope) -> None:
+    `substitute` gives modules that stand in for scopes and ops, with the same names inside (nn.fast).
+    """
+
+    def __init__(self, scope: Scope, substitute: Substitute = reference) -> None:
         super().__init__()
         self.kind = scope.title
         self.ports = scope.ports
@@ -28,7 +38,7 @@ class ScopeModule(nn.Module):
         for position, entry in enumerate(scope.body):
             last.update(dict.fromkeys(entry.inputs, position))
         for position, (name, entry) in enumerate(zip(child_names(scope), scope.body, strict=True)):
-            self.add_module(name, _module_of(entry))
+            self.add_module(name, _module_of(entry, substitute))
             done = {i for i in entry.inputs if last[i] == position and i not in scope.outputs}
             self.plan.append((name, entry.inputs, entry.outputs, tuple(sorted(done))))
 
@@ -65,13 +75,13 @@ class NetworkModule(ScopeModule):
     parameters belong to the module, and are no part of what the ledger counts.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, substitute: Substitute = reference) -> None:
         if any(not isinstance(side, int) for side in graph.input):
             raise UserError("only a network of plain integers can be built")
-        super().__init__(graph.root)
+        super().__init__(graph.root, substitute)
         self.outputs = graph.root.outputs[:1]  # named outputs are not asked for
         self.graph = graph
-        self.auxiliaries = nn.ModuleDict({head.name: ScopeModule(head.scope) for head in graph.auxiliaries})
+        self.auxiliaries = nn.ModuleDict({head.name: ScopeModule(head.scope, substitute) for head in graph.auxiliaries})
         self.draws: dict[int, Draw] = {}
         for layer in self.modules():
             if isinstance(layer, FractalJoin):
@@ -117,11 +127,12 @@ def child_names(scope: Scope) -> list[str]:
     return names
 
 
-def _module_of(entry: Entry) -> nn.Module:
+def _module_of(entry: Entry, substitute: Substitute) -> nn.Module:
     node = entry.node
+    layer = substitute(node)
     if isinstance(node, Scope):
-        return ScopeModule(node)
-    layer = LAYERS[node.kind](node)
+        return ScopeModule(node, substitute) if layer is None else layer
+    layer = LAYERS[node.kind](node) if layer is None else layer
     if not _on_meta(layer):
         initialise(layer, node)
     return layer

@@ -154,7 +154,6 @@ def test_gunn_layers_are_read_off_their_segments():
 def test_sliding_sets_are_counted_as_sets(scale, side):
     radius, positions = side // scale, [(row, column) for row in range(side) for column in range(side)]
     near = {
-        frozenset((r, c) for r, c in positions if abs(r - row) + abs(c - column) <= radius)
-        for row, column in positions
+        frozenset((r, c) for r, c in positions if abs(r - row) + abs(c - column) <= radius) for row, column in positions
     }
     assert structure.sliding_sets(scale, side) == len(near)
