@@ -46,12 +46,20 @@ GROUPS = {
 }
 
 
+CALLS = ["aggregate(10, 2)", "windowed(10, 2)", "windowed(4, 2)", "windowed(18, 6)"]
+
+
 @pytest.mark.parametrize("layers", LEAN)
-@pytest.mark.parametrize("block", [None, 1])
 @pytest.mark.parametrize("unit", GROUPS)
-@pytest.mark.parametrize("call", ["aggregate(10, 2)", "windowed(10, 2)", "windowed(4, 2)", "windowed(18, 6)"])
-def test_groups(call, unit, block, layers):
-    agree(fold(f"{call} {{ {GROUPS[unit]} }}", (6, 4, 5)), layers, block)
+@pytest.mark.parametrize("call", CALLS)
+def test_groups(call, unit, layers):
+    agree(fold(f"{call} {{ {GROUPS[unit]} }}", (6, 4, 5)), layers)
+
+
+@pytest.mark.parametrize("block", [1, 3, 9])
+@pytest.mark.parametrize("call", CALLS)
+def test_blocks_of_groups(call, block):
+    agree(fold(f"{call} {{ {GROUPS['bottleneck']} }}", (6, 4, 5)), "lean", block)
 
 
 @pytest.mark.parametrize("layers", LEAN)

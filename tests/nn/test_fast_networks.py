@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from fast_support import LEAN, assert_same, image, pair, substitutes, trained
+from fast_support import LEAN, assert_same, image, network, pair, substitutes, trained
 
 REDUCED = {  # text, image
     "gunn15": ("gunn15", (3, 8, 8)),
@@ -23,15 +23,34 @@ REDUCED = {  # text, image
     "sunn rewrite": ("cifar_resnet(n = 1, widths = [8, 16, 16]) + sunn(parts = 4, residual = no)", (3, 16, 16)),
     "seqconv rewrite": ("cifar_resnet(n = 1, widths = [8, 16, 16]) + seqconv(k = 4) + se(ratio = 2)", (3, 16, 16)),
     "wseqconv rewrite": ("wrn(depth = 10, k = 1) + wseqconv(k = 4)", (3, 16, 16)),
-    "fractal": ("fractalnet", (3, 32, 32)),
 }
+EACH = [(name, layers) for name in REDUCED for layers in LEAN]
+FEW = EACH[::4] + EACH[3::4]  # each network in one of the modes
 
 
-@pytest.mark.parametrize("layers", LEAN)
-@pytest.mark.parametrize("name", [n for n in REDUCED if n != "fractal"])
-def test_three_steps_of_sgd(name, layers):
+def check(name, layers):
     text, size = REDUCED[name]
     nets = pair(text, layers, input=size)
     assert substitutes(nets[1]) or name == "sliding"
     labels = torch.arange(6) % 10
     assert_same(*[trained(net.train(), image(net, 6), labels) for net in reversed(nets)], tolerance=1e-6)
+
+
+@pytest.mark.parametrize(("name", "layers"), FEW)
+def test_three_steps_of_sgd(name, layers):
+    check(name, layers)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "layers"), [case for case in EACH if case not in FEW])
+def test_three_steps_of_sgd_in_the_other_mode(name, layers):
+    check(name, layers)
+
+
+def test_joins_that_share_a_draw_are_left_to_the_reference():
+    """Their draw belongs to the mini-batch, and a backward pass may come after the next one's."""
+    unit = "fractaljoin(0.15, 2) { conv(3x3, out) | conv(1x1, out) }"
+    net = network(
+        f"network n {{ input 4x5x5\n a: update(2) {{ {unit} }}\n b: update(2) {{ conv(3x3, out) }} }}", "lean"
+    )
+    assert [layer.fast[-1].parameters(layer) is not None for layer in substitutes(net)] == [True]

@@ -9,9 +9,10 @@ from fast_support import LiveBytes, agree, assert_same, fold, image, network, pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from explorer.nn.fast.sliding import DiamondByPartialSums, SquareByPartialSums
-from explorer.nn.layers import Regional, SlidingDiamond, SlidingSquare, Upsample
+from explorer.nn.layers import SlidingDiamond, SlidingSquare
 
 SCALES = ["1", "4", "1, 2, 4", "4, 2, 1", "1, 3", "2, 3, 6", "1, 2, 3, 4", "5", "1, 5, 7"]
 SIZES = [(6, 8, 8), (5, 7, 9), (4, 12, 8)]
@@ -60,27 +61,29 @@ def test_generated_regional_scales(data):
     agree(text, "lean", n=data.draw(st.integers(3, 5)), steps=1)
 
 
-def test_the_map_is_pooled_once_and_gates_are_not_spread():
-    net = network(fold("mssar(1, 2, 4)", (6, 8, 8)), "balanced")
-    seen = []
+class OfWholeMaps(TorchDispatchMode):
+    """Names of the operations that read or make whole maps; views do neither."""
 
-    class Counted(Regional):
-        def forward(self, x):
-            seen.append(self.scale)
-            return super().forward(x)
+    def __init__(self, numel):
+        super().__init__()
+        self.numel, self.names = numel, []
 
-    class Never(Upsample):
-        def forward(self, x):
-            raise AssertionError
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        views = function._schema.returns and function._schema.returns[0].alias_info is not None
+        if not views and any(isinstance(t, torch.Tensor) and t.numel() == self.numel for t in (*args, made)):
+            self.names.append(function._schema.name.removeprefix("aten::"))
+        return made
 
-    (recalibration,) = substitutes(net)
-    guard = recalibration.fast[1]
-    for layer in net.modules():
-        if isinstance(layer, Regional | Upsample):
-            layer.__class__ = Counted if isinstance(layer, Regional) else Never
-    guard.built = [type(layer) for layer in recalibration.modules()]
-    net(image(net))
-    assert seen == [4]
+
+@pytest.mark.parametrize(("layers", "names"), [("balanced", ["mean", "mul"]), ("reference", None)])
+def test_the_map_is_read_twice(layers, names):
+    """Once to be pooled, once to be weighted; gates are never spread over it."""
+    net = network(fold("mssar(1, 2, 4)", (6, 8, 8), head=False), layers)
+    x = image(net, 4)
+    with torch.no_grad(), OfWholeMaps(x.numel()) as seen:
+        net(x)
+    assert seen.names == names if names else len(seen.names) > 8
 
 
 def test_no_map_of_gates_is_kept():

@@ -18,7 +18,7 @@ FOLDS = {
     "sunn": fold("gunn_layer(4, 2, reads = original)", (9, 4, 4)),
     "nores": fold("gunn_layer(3, 1, residual = no)", (8, 4, 4)),
     "seqconv": fold("aggregate(8, 2) { group }", (5, 4, 4)),
-    "wseqconv": fold("windowed(8, 2) { group(yes) }", (6, 4, 4)),
+    "wseqconv": fold("windowed(8, 2) { group(yes) }", (8, 4, 4)),
 }
 MODES = [(text, layers) for text in FOLDS.values() for layers in LEAN]
 IDS = [f"{name}-{layers}" for name in FOLDS for layers in LEAN]

@@ -109,10 +109,10 @@ class Run:
         gather(maps, (piece,)).copy_(result)
 
     def output(self, maps: Maps, tensor: int, result: Tensor) -> Tensor:
-        """An output that holds so far what it repeats of the ports. In place of the input it has the wider type."""
+        """An output that holds so far what it repeats of the ports."""
         wiring, x = self.plan.wiring, maps[0]
         shape = (len(result), wiring.widths[tensor - wiring.ports], *result.shape[2:])
-        dtype = torch.promote_types(result.dtype, x.dtype) if wiring.in_place else result.dtype
+        dtype = torch.promote_types(result.dtype, x.dtype) if wiring.updates else result.dtype
         last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
         order = torch.channels_last if last else torch.contiguous_format
         made = torch.empty(shape, dtype=dtype, device=result.device, memory_format=order)

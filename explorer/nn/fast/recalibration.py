@@ -60,10 +60,23 @@ def _means(module: ScopeModule, scales: Scales, x: Tensor) -> dict[int, Tensor]:
     """[N, C, H, W] -> of each scale [N, C, K, K], the finest first."""
     made: dict[int, Tensor] = {}
     for gate in sorted(scales.gates, key=lambda gate: -gate.scale):
-        even = [k for k in made if k % gate.scale == 0 and x.shape[2] % k == 0 and x.shape[3] % k == 0]
-        pool = module.get_submodule(f"{gate.name}.{gate.pool}")
-        made[gate.scale] = F.avg_pool2d(made[min(even)], min(even) // gate.scale) if even else pool(x)
+        finer = [k for k in made if k % gate.scale == 0 and _is_even(x, k)]
+        if finer or _is_even(x, gate.scale):
+            made[gate.scale] = _even_means(made[min(finer)] if finer else x, gate.scale)
+        else:
+            made[gate.scale] = module.get_submodule(f"{gate.name}.{gate.pool}")(x)
     return made
+
+
+def _is_even(x: Tensor, scale: int) -> bool:
+    return x.shape[2] % scale == 0 == x.shape[3] % scale
+
+
+def _even_means(x: Tensor, scale: int) -> Tensor:
+    """Means over regions of equal size, first over their rows."""
+    n, channels, height, width = x.shape
+    rows = x.view(n, channels, scale, height // scale, width).mean(3)
+    return rows.view(n, channels, scale, scale, width // scale).mean(4)
 
 
 def _made(module: ScopeModule, gate: Gate, means: Tensor) -> Tensor:
@@ -81,7 +94,7 @@ def _made(module: ScopeModule, gate: Gate, means: Tensor) -> Tensor:
 
     scope = module._modules[gate.name]
     assert isinstance(scope, ScopeModule)
-    return walk(scope, (None,), call)[0].reshape(n, scale, scale, -1).permute(0, 3, 1, 2)
+    return walk(scope, (None,), call)[0].view(n, scale, scale, -1).permute(0, 3, 1, 2).contiguous()
 
 
 def _weighted(module: ScopeModule, scales: Scales, x: Tensor, grids: dict[int, Tensor]) -> Tensor:
@@ -90,7 +103,7 @@ def _weighted(module: ScopeModule, scales: Scales, x: Tensor, grids: dict[int, T
     scale = max(grids)
     if len(grids) == scale == 1:
         return x * grids[1]
-    if len(grids) == 1 and height % scale == 0 == width % scale:
+    if len(grids) == 1 and _is_even(x, scale):
         rows = grids[scale].repeat_interleave(width // scale, 3).unsqueeze(3)
         return (x.view(n, channels, scale, height // scale, width) * rows).view(x.shape)
     layers = {

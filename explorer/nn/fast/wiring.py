@@ -44,6 +44,7 @@ class Wiring(NamedTuple):
     widths: tuple[int, ...]  # channels of each output
     copies: tuple[tuple[Piece, Piece], ...]  # channels of ports that an output repeats: from, to
     in_place: bool  # see _in_place
+    updates: bool  # outputs have the type of the ports too, as whole maps with parts replaced
 
 
 def wiring_of(scope: Scope) -> Wiring | None:
@@ -106,7 +107,8 @@ def _located(scope: Scope, outputs: list[Pieces], parts: list[Part]) -> Wiring |
         )
         for part in parts
     )
-    return Wiring(ports, located, tuple(map(width_of, outputs)), tuple(copies), _in_place(scope, located))
+    updates = any(isinstance(entry.node, Op) and entry.node.kind == "update" for entry in scope.body)
+    return Wiring(ports, located, tuple(map(width_of, outputs)), tuple(copies), _in_place(scope, located), updates)
 
 
 def _moved(piece: Piece, places: dict[int, Piece]) -> Piece:
@@ -116,7 +118,7 @@ def _moved(piece: Piece, places: dict[int, Piece]) -> Piece:
 
 def _in_place(scope: Scope, parts: tuple[Part, ...]) -> bool:
     """Whether the output can take the input's place: each part, in order of channels, reads the input from its own
-    channels on and the output before them only (GUNN). Their gradients then share one tensor.
+    channels on and the output before them only (GUNN; WSeqConv of equal widths). Their gradients then share one tensor.
     """
     ports, start = len(scope.ports), 0
     if scope.shapes[scope.ports[0]] != scope.out:
