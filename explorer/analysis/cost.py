@@ -11,10 +11,12 @@ from explorer.blocks.graph import Graph, Op, Scope
 from explorer.blocks.quantity import Quantity, product
 
 if TYPE_CHECKING:
+    from explorer.analysis.memory import Memory
     from explorer.analysis.reach import Reach, Stage
 
 COLUMNS = ("params", "macs", "activations")
 TRAFFIC = ("launches", "bytes_moved", "bytes_copied")
+MEMORY = ("train_memory", "infer_memory")  # predicted
 
 
 @dataclass(frozen=True)
@@ -95,10 +97,35 @@ class Cost:
         """Depth and receptive field over the channels of the feature map, from the image."""
         return None if self.feature_map is None else self.feature_map.from_image
 
-    def tree(self, depth: int | None = None) -> dict[str, Any]:
-        """Nested {name, kind, shape, columns, children}, `depth` levels deep (None: all)."""
+    def memory(self, mode: str) -> "Memory | None":
+        """What a step (`train`) or an inference (`infer`) of `batch` images is predicted to take; None as `traffic`."""
+        from explorer.analysis.memory import memory, predictable
+
+        return memory(self.graph, self.batch, mode) if predictable(self.graph) else None
+
+    @property
+    def train_memory(self) -> int | None:
+        """Predicted peak bytes of a training step of `batch` images."""
+        found = self.memory("train")
+        return None if found is None else found.peak
+
+    @property
+    def infer_memory(self) -> int | None:
+        """Predicted peak bytes of an inference of `batch` images."""
+        found = self.memory("infer")
+        return None if found is None else found.peak
+
+    def tree(self, depth: int | None = None, saved: bool = False) -> dict[str, Any]:
+        """Nested {name, kind, shape, columns, children}, `depth` levels deep (None: all).
+
+        `saved`: also the bytes that each part is predicted to save for the backward pass.
+        """
         root = self.graph.root
-        return _node(root.title, root, self.batch, depth, self.traffic, (None,) * len(root.ports))
+        tree = _node(root.title, root, self.batch, depth, self.traffic, (None,) * len(root.ports))
+        step = self.memory("train") if saved else None
+        if step is not None:
+            _add_saved(tree, step.tree(depth))
+        return tree
 
     def as_dict(self, depth: int | None = None) -> dict[str, Any]:
         """The JSON of `explorer cost`."""
@@ -116,12 +143,19 @@ class Cost:
             "bytes_moved": self.bytes_moved,
             "bytes_copied": self.bytes_copied,
             "intensity": None if self.intensity is None else float(self.intensity),
+            "train_memory": self.train_memory,
+            "infer_memory": self.infer_memory,
+            "memory": self._memory_as_dict(),
             "convention": "macs",
             "count": self.macs,
             "auxiliaries": {name: totals._asdict() for name, totals in self.auxiliaries.items()},
             "reach": self._reach_as_dict(),
-            "tree": self.tree(depth),
+            "tree": self.tree(depth, saved=True),
         }
+
+    def _memory_as_dict(self) -> dict[str, Any] | None:
+        found = {mode: self.memory(mode) for mode in ("train", "infer")}
+        return {mode: one.as_dict() for mode, one in found.items() if one is not None} or None
 
     def _reach_as_dict(self) -> dict[str, Any] | None:
         if self.feature_map is None or self.reach is None:
@@ -173,6 +207,13 @@ def _node(
         }
     children = [] if isinstance(node, Op) or depth == 0 else _children(node, batch, depth, traffic, given)
     return {"name": name, "kind": kind, "shape": list(shape), "columns": columns, "children": children}
+
+
+def _add_saved(node: dict[str, Any], saved: dict[str, Any]) -> None:
+    """Bytes that each part saves for the backward pass; those of auxiliary heads, which the tree has not, come last."""
+    node["columns"]["saved"] = saved["saved"]
+    for child, own in zip(node["children"], saved["children"], strict=False):
+        _add_saved(child, own)
 
 
 def _children(

@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from explorer.analysis.cost import Cost
+from explorer.analysis.units import Bytes, decimal
 from explorer.errors import ArchError, Source, nearest
 from explorer.grammar.evaluate import FUNCTIONS, describe, evaluate
 from explorer.grammar.parser import parse_condition
@@ -23,7 +24,10 @@ QUANTITIES: dict[str, Callable[[Cost], int | Fraction | None]] = {
     "bytes_moved": lambda cost: cost.bytes_moved,
     "bytes_copied": lambda cost: cost.bytes_copied,
     "intensity": lambda cost: cost.intensity,
+    "train_memory": lambda cost: cost.train_memory,
+    "infer_memory": lambda cost: cost.infer_memory,
 }
+IN_BYTES = ("bytes_moved", "bytes_copied", "train_memory", "infer_memory")
 COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
 
 
@@ -119,11 +123,17 @@ def _sentence(part: Expr, quantities: _Quantities) -> str:
     """What is broken, the values in it, and by how much one misses its limit."""
     sides = [part.left, part.right] if isinstance(part, Binary) and part.op in COMPARISONS else []
     shown: list[Expr] = [side for side in sides if _names(side)] or [Name(name) for name in sorted(_names(part))]
-    values = [f"{print_expr(side)} is {number(evaluate(side, quantities))}" for side in shown]
+    values = [f"{print_expr(side)} is {_value(side, evaluate(side, quantities))}" for side in shown]
     bounds = [evaluate(side, quantities) for side in sides if not _names(side)]
     if len(shown) == len(bounds) == 1:
         values += _miss(evaluate(shown[0], quantities), bounds[0])
     return f"{quantities.cost.canonical} breaks {print_expr(part)}: {', '.join(values) or 'it never holds'}"
+
+
+def _value(side: Expr, value: Any) -> str:
+    """A number, bytes also with a prefix."""
+    prefixed = isinstance(side, Name) and side.id in IN_BYTES and isinstance(value, int)
+    return f"{number(value)} ({decimal(Bytes(value))})" if prefixed else number(value)
 
 
 def _miss(value: Any, bound: Any) -> list[str]:

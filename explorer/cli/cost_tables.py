@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from explorer.analysis.cost import COLUMNS, TRAFFIC, Cost
+from explorer.analysis.cost import COLUMNS, MEMORY, TRAFFIC, Cost
 from explorer.analysis.paths import LAYERS, chain_of, depth_of
 from explorer.analysis.units import Bytes, Macs, decimal
 from explorer.blocks.graph import Scope
@@ -17,15 +17,18 @@ if TYPE_CHECKING:
 ALL = "all"  # a receptive field that is the whole image
 
 
+TREE = ("layer", "kind", "output", "params", "MACs", "of MACs", "activations", "MB saved")
+
+
 def print_tree(cost: Cost, depth: int) -> None:
     """The parts of one network, `depth` levels deep, and its totals."""
     title = f"{cost.canonical}  ({_input([cost])})"
     rows: list[list[str]] = []
-    _tree_rows(cost.tree(depth), 0, cost, rows)
-    total = ["total", "", "", whole(cost.params), whole(cost.macs), "100.0%", whole(cost.activations)]
-    print_table(
-        ["layer", "kind", "output", "params", "MACs", "of MACs", "activations"], [*rows, total], (0, 1, 2), title
-    )
+    tree = cost.tree(depth, saved=True)
+    _tree_rows(tree, 0, cost, rows)
+    saved = megabytes(tree["columns"].get("saved"))
+    total = ["total", "", "", whole(cost.params), whole(cost.macs), "100.0%", whole(cost.activations), saved]
+    print_table(TREE, [*rows, total], (0, 1, 2), title)
     for change in changes(cost):
         typer.echo(change)
     typer.echo(
@@ -38,6 +41,11 @@ def print_tree(cost: Cost, depth: int) -> None:
             f"launches {cost.launches:,}   {decimal(Bytes(cost.bytes_moved))} moved{copied}   "
             f"{rate(cost.intensity)} FLOPs for each byte"
         )
+    if cost.train_memory is not None and cost.infer_memory is not None:
+        typer.echo(
+            f"memory, predicted: training {decimal(Bytes(cost.train_memory))}, inference "
+            f"{decimal(Bytes(cost.infer_memory))} ({_images(cost.batch)}; MB saved: kept for the backward pass)"
+        )
     for name, head in cost.auxiliaries.items():
         typer.echo(f"{name}, in training only: params {short(head.params)}   {decimal(Macs(head.macs))}")
 
@@ -49,8 +57,11 @@ def _multiplying(cost: Cost) -> str:
 def _input(costs: list[Cost]) -> str:
     """3x32x32, image"""
     sizes = dict.fromkeys(sides(cost.input) for cost in costs)
-    batch = costs[0].batch
-    return f"{' or '.join(sizes)}, {'image' if batch == 1 else f'{batch} images'}"
+    return f"{' or '.join(sizes)}, {_images(costs[0].batch)}"
+
+
+def _images(batch: int) -> str:
+    return "1 image" if batch == 1 else f"{batch} images"
 
 
 def _tree_rows(node: dict[str, Any], level: int, cost: Cost, rows: list[list[str]]) -> None:
@@ -65,6 +76,7 @@ def _tree_rows(node: dict[str, Any], level: int, cost: Cost, rows: list[list[str
                 whole(columns["macs"]),
                 percent(columns["macs"], cost.macs),
                 whole(columns["activations"]),
+                megabytes(columns.get("saved")),
             ]
         )
         _tree_rows(child, level + 1, cost, rows)
@@ -87,17 +99,30 @@ def changes(cost: Cost) -> list[str]:
 def print_differences(costs: list[Cost]) -> None:
     """Networks beside the first one."""
     first = costs[0]
-    headers = ["network", "params", "Δ", "MACs", "Δ", "activations", "Δ", "depth", "chain"]
+    headers = [
+        "network",
+        "params",
+        "Δ",
+        "MACs",
+        "Δ",
+        "activations",
+        "Δ",
+        "depth",
+        "chain",
+        "train\nmemory",
+        "infer\nmemory",
+    ]
     rows = []
     for cost in costs:
         row = [cost.canonical]
         for column in COLUMNS:
             value, reference = getattr(cost, column), getattr(first, column)
             row += [whole(value), "" if cost is first else difference(value, reference)]
-        rows.append([*row, whole(cost.depth), whole(cost.chain)])
+        rows.append([*row, whole(cost.depth), whole(cost.chain), size(cost.train_memory), size(cost.infer_memory)])
     print_table(headers, rows)
     _print_changes(costs)
-    typer.echo(f"Δ: difference to {first.canonical}; MACs of convolutions and linear layers")
+    typer.echo(f"Δ: difference to {first.canonical}; MACs of convolutions and linear layers; {_images(first.batch)}")
+    typer.echo("memory: predicted peak of a training step and of an inference")
 
 
 def _print_changes(costs: list[Cost]) -> None:
@@ -179,6 +204,11 @@ def megabytes(amount: int | None) -> str:
     return DASH if amount is None else f"{amount / 1e6:,.{1 if amount >= 1e8 else 2}f}"
 
 
+def size(amount: int | None) -> str:
+    """3.301 GB; not known is a dash."""
+    return DASH if amount is None else decimal(Bytes(amount))
+
+
 def rate(value: Any) -> str:
     """18.3; not known is a dash."""
     return DASH if value is None else f"{float(value):.1f}"
@@ -196,18 +226,21 @@ def spread(values: "Distribution") -> str:
 
 def print_parts_csv(costs: list[Cost], depth: int) -> None:
     """A row for each network and part."""
-    columns = (*COLUMNS, *TRAFFIC)
     rows: list[list[Any]] = []
     for cost in costs:
-        totals = _columns(cost)
-        rows.append([cost.network, "", "network", sides(cost.graph.root.out), *[totals[name] for name in columns]])
-        rows += _csv_rows(cost.tree(depth), "", cost.network)
-    print_csv(["network", "path", "kind", "shape", *columns], rows)
+        tree = cost.tree(depth, saved=True)
+        peaks = [getattr(cost, name) for name in MEMORY]
+        rows.append([cost.network, "", "network", sides(cost.graph.root.out), *_csv_columns(tree), *peaks])
+        rows += _csv_rows(tree, "", cost.network)
+    print_csv(["network", "path", "kind", "shape", *COLUMNS, *TRAFFIC, "saved", *MEMORY], rows)
+
+
+def _csv_columns(node: dict[str, Any]) -> list[Any]:
+    return [node["columns"].get(name) for name in (*COLUMNS, *TRAFFIC, "saved")]
 
 
 def _csv_rows(node: dict[str, Any], prefix: str, network: str) -> Iterator[list[Any]]:
     for child in node["children"]:
         path = prefix + child["name"]
-        columns = [child["columns"].get(name) for name in (*COLUMNS, *TRAFFIC)]
-        yield [network, path, child["kind"], sides(child["shape"]), *columns]
+        yield [network, path, child["kind"], sides(child["shape"]), *_csv_columns(child), *[None] * len(MEMORY)]
         yield from _csv_rows(child, f"{path}.", network)

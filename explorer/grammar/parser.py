@@ -6,7 +6,7 @@ from typing import Any
 from explorer.errors import ArchError, Source
 from explorer.grammar import tables
 from explorer.grammar.build import RULES
-from explorer.grammar.lexer import Token, tokenize
+from explorer.grammar.lexer import Token, tokenize, tokenize_amounts
 from explorer.grammar.syntax import Expr, Expression, File
 
 MAX_EXPRESSION = 100  # operands and modifiers of one expression
@@ -117,13 +117,13 @@ def parse_expression(text: str, name: str = "<network>") -> Expression:
 
 
 def parse_condition(text: str, name: str) -> Expr:
-    """One condition such as `params <= 25e6 and macs <= 4e9`, written as `expect` states facts.
+    """One condition such as `params <= 25e6 and train_memory <= 24GB`, written as `expect` states facts.
 
     Raises ArchError as parse_file does.
     """
     source = Source(name, text)
     before = [Token("NETWORK", "", 0), Token("NAME", "", 0), Token("LBRACE", "", 0), Token("EXPECT", "", 0)]
-    tokens = [*before, *tokenize(source), Token("RBRACE", "", len(text))]
+    tokens = [*before, *tokenize_amounts(source), Token("RBRACE", "", len(text))]
     try:
         (network,) = _run(source, _checked(source, tokens), "file")
     except ArchError as error:

@@ -18,6 +18,7 @@ COST = explorer.cost("resnet50")  # 25,557,032 parameters, 4,089,184,256 MACs, d
     "params <= 25557032", "params <= 25.6e6 and macs <= 4.1e9", "params < 1 or depth == 50", "not (params < 1e6)",
     "30e6 > params and 40 <= depth", "macs / params >= 160", "max(depth, chain) <= 50 and bytes_copied == 0",
     "launches < 200 and bytes_moved > 4 * params and intensity > 19",
+    "train_memory <= 1GB and infer_memory < 256 MiB and train_memory > 2 * infer_memory",
 ])  # fmt: skip
 def test_what_holds_is_not_broken(text):
     assert broken(parse_limit(text), COST) == []
@@ -33,6 +34,8 @@ def test_what_holds_is_not_broken(text):
     ("macs < params", ["resnet50 breaks macs < params: macs is 4,089,184,256, params is 25,557,032"]),
     ("params < 1 or chain < 3", ["resnet50 breaks params < 1 or chain < 3: chain is 50, params is 25,557,032"]),
     ("intensity > 20", ["resnet50 breaks intensity > 20: intensity is 19.13, 4.37% below it"]),
+    ("infer_memory < 1.5kB", [
+        "resnet50 breaks infer_memory < 1500: infer_memory is 113,481,800 (113.5 MB), 7.57e+04 times it"]),
     ("1 < 0", ["resnet50 breaks 1 < 0: it never holds"]),
 ])  # fmt: skip
 def test_each_broken_part_is_named_with_value_and_limit(text, said):
@@ -49,6 +52,8 @@ def test_each_broken_part_is_named_with_value_and_limit(text, said):
     ("params <= 3, macs <= 4", 12, "','"),
     ("macs < 25e6x", 8, "neither a number"),
     ("size(params) < 1", 1, "unknown function 'size'"),
+    ("train_memory < 24gb", 16, "'24gb' is neither a number"),
+    ("train_memory < 24 GBs", 19, "'GBs' is unexpected here"),
     ("params", 1, "25557032 is no condition"),
     ("depth < 3 or params + 1", 11, "needs yes or no"),
     ("params <= macs / (depth - 50)", 16, "division by zero"),
@@ -74,3 +79,10 @@ def test_numbers_with_exponents_are_exact():
     assert parse_condition("a < 1.25e1", "t").right == Number(Fraction(25, 2))
     assert print_expr(parse_condition("a < 25e6", "t")) == "a < 25000000"
     assert explorer.cost("cifar_resnet(n = 1e0)").canonical == "cifar_resnet(n = 1)"
+
+
+@pytest.mark.parametrize(("text", "number"), [
+    ("24GB", 24 * 10**9), ("24 GiB", 24 * 2**30), ("1.5kB", 1500), ("1.0TB", 10**12), ("0.3KiB", Fraction(1536, 5)),
+])  # fmt: skip
+def test_bytes_with_prefixes_are_exact(text, number):
+    assert parse_condition(f"a < {text} or b > 2", "t").left.right == Number(number)

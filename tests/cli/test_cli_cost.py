@@ -62,7 +62,7 @@ def test_json_of_several_is_a_list_in_order():
 )
 def test_the_tree_adds_up_at_every_level(net):
     def check(node):
-        for column in COLUMNS:
+        for column in (*COLUMNS, "saved"):
             if node["children"]:
                 assert node["columns"][column] == sum(c["columns"][column] for c in node["children"])
         for child in node["children"]:
@@ -71,15 +71,16 @@ def test_the_tree_adds_up_at_every_level(net):
     for batch in ("1", "3"):
         found = json.loads(call("cost", net, "--batch", batch, "--format", "json"))
         check(found["tree"])
-        assert found["tree"]["columns"] == {k: found[k] for k in COLUMNS}
+        assert found["tree"]["columns"] == {k: found[k] for k in COLUMNS} | {"saved": found["memory"]["train"]["saved"]}
 
 
 def test_csv_has_a_row_for_every_stage():
     rows = list(csv.DictReader(io.StringIO(call("cost", "resnet20", "--format", "csv"))))
     assert rows[0]["path"] == "" and int(rows[0]["params"]) == 272_474
     assert [r["path"] for r in rows[1:]] == ["conv1", "stage1", "stage2", "stage3", "head"]
-    for column in COLUMNS:
+    for column in (*COLUMNS, "saved"):
         assert sum(int(r[column]) for r in rows[1:]) == int(rows[0][column])
+    assert int(rows[0]["train_memory"]) > int(rows[0]["saved"]) > int(rows[0]["infer_memory"]) > 0
 
 
 def test_input_classes_and_batch():
@@ -99,13 +100,23 @@ def test_traffic_counts_weights_once_for_a_batch():
     assert one["intensity"] == 2 * one["macs"] / one["bytes_moved"] < two["intensity"]
 
 
-def test_one_network_ends_with_launches_and_bytes():
+def test_one_network_ends_with_launches_bytes_and_memory():
     found = json.loads(call("cost", "gunn18", "--format", "json"))
-    last = call("cost", "gunn18").strip().splitlines()[-1]
+    last, memory = call("cost", "gunn18").strip().splitlines()[-2:]
     assert last.startswith(f"launches {found['launches']:,}   {found['bytes_moved'] / 1e9:.4g} GB moved, ")
     assert f"{found['bytes_copied'] / 1e6:.4g} MB by copying" in last
     assert last.endswith(f"{found['intensity']:.1f} FLOPs for each byte") and "GiB" not in last
     assert "by copying" not in call("cost", "resnet20")
+    assert found["memory"]["train"]["peak"] == found["train_memory"] and found["memory"]["infer"]["workspace"] is None
+    assert f"training {found['train_memory'] / 1e6:.4g} MB" in memory
+    assert f"inference {found['infer_memory'] / 1e6:.4g} MB" in memory
+
+
+def test_whether_it_fits():
+    fits = ["cost", "wrn-28-10", "--batch", "64", "--limit"]
+    assert run(*fits, "train_memory <= 2GB")[0] == 0
+    code, _, errors = run(*fits, "train_memory <= 1.25 GiB")
+    assert code == 1 and "train_memory is 1,50" in errors and "GB)" in errors and "above it" in errors
 
 
 # --- networks of equal cost beside each other
