@@ -113,7 +113,8 @@ def broken(limit: Limit, cost: Cost) -> list[str]:
         with _placed(limit.text, part):
             holds = evaluate(part, quantities)
             if not isinstance(holds, bool):
-                raise ArchError(f"{describe(holds)} is no condition; write one such as params <= 25e6", at=part.at)
+                message = f"{print_expr(part)} is {describe(holds)}, no condition; write one such as params <= 25e6"
+                raise ArchError(message, at=part.at)
             if not holds:
                 found.append(_sentence(part, quantities))
     return found

@@ -14,6 +14,7 @@ from explorer.grammar.syntax import Expression, File, Network
 _FILE = re.compile(
     r"^\s*(?P<path>[^\n+(){}]*?\.arch)(?::(?P<name>[A-Za-z_][\w-]*))?(?P<rest>\s*[(+].*)?\s*$", re.DOTALL
 )
+_RANGE = re.compile(r"(?<![\w.])\d+\s*\.\.\s*\d+")
 _DEFINITION = re.compile(r"^\s*(#[^\n]*\n\s*)*(network|block|unit|rewrite)\s")
 
 
@@ -27,7 +28,31 @@ def load(text: str) -> tuple[Expression, Library]:
     if found := _FILE.match(text):
         file = parse_file(read_text(found["path"]), found["path"])
         return last_network(file, found["name"], found["rest"] or ""), Library(file)
-    return parse_expression(text), Library()
+    return _no_method(_expression(text)), Library()
+
+
+def _expression(text: str) -> Expression:
+    """One expression. A range in it, legal in sweeps, is told apart from other slips."""
+    try:
+        return parse_expression(text)
+    except ArchError as error:
+        found = _RANGE.search(text)
+        if found is None:
+            raise
+        message = f"'{found[0][:40]}' is a range, which stands for many networks: explorer sweep costs them"
+        raise ArchError(message, error.source, found.start()) from None
+
+
+def _no_method(expression: Expression) -> Expression:
+    """The expression, if it names no row of the papers' tables that is a way of training."""
+    from explorer.catalog.methods import methods
+
+    for call in (expression.call, *(modifier.call for modifier in expression.modifiers)):
+        if method := methods().get(call.name):
+            many = "" if method.copies == 1 else f"{method.copies} copies of "
+            message = f"'{call.name}' is a way of training, not a network: {method.what}. Printed with it: {many}"
+            raise ArchError(f"{message}{method.network}", expression.source, call.at)
+    return expression
 
 
 def parse(text: str) -> File | Expression:

@@ -21,7 +21,7 @@ TRACED = (
 
 def conventions_of(text: str) -> tuple[Convention, ...]:
     """The conventions that --as names: fvcore,thop. Raises UserError for one that is unknown or named twice."""
-    names = [name.strip() for name in text.split(",")]
+    names = [name.strip().lower() for name in text.split(",")]
     for name in names:
         if not name:
             raise UserError(f"--as: '{text[:60]}' is not a list of conventions such as fvcore,thop")

@@ -54,7 +54,7 @@ def test_each_broken_part_is_named_with_value_and_limit(text, said):
     ("size(params) < 1", 1, "unknown function 'size'"),
     ("train_memory < 24gb", 16, "'24gb' is neither a number"),
     ("train_memory < 24 GBs", 19, "'GBs' is unexpected here"),
-    ("params", 1, "25557032 is no condition"),
+    ("params", 1, "params is 25557032, no condition"),
     ("depth < 3 or params + 1", 11, "needs yes or no"),
     ("params <= macs / (depth - 50)", 16, "division by zero"),
     ("params < 1 } network b { relu", 12, "closes nothing"),

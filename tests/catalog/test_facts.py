@@ -8,6 +8,7 @@ import pytest
 import explorer
 from explorer.analysis.facts import check_facts
 from explorer.catalog.methods import methods
+from explorer.errors import ArchError
 from explorer.grammar.library import Library, shipped
 from explorer.grammar.syntax import Expect, Network
 
@@ -224,3 +225,15 @@ def test_what_is_computed_makes_the_digest_not_the_labels():
     labelled = "network m { input 3x8x8, a: conv(3x3, 4), bn, b: relu, c: gap, linear(2) }"
     other = plain.replace("relu", "sigmoid")
     assert explorer.expand(plain).digest == explorer.expand(labelled).digest != explorer.expand(other).digest
+
+
+@pytest.mark.parametrize(("text", "at", "words"), [
+    ("mixup", 1, "'mixup' is a way of training, not a network"),
+    ("resnet20 + mixup", 12, "Printed with it: densenet-bc-190-40"),
+    ("snapshot-ensemble", 1, "6 copies of densenet-100-24"),
+    ("cifar_resnet(n = 1..3)", 18, "'1..3' is a range"),
+])  # fmt: skip
+def test_what_is_no_single_network_is_told_apart(text, at, words):
+    with pytest.raises(ArchError) as raised:
+        explorer.expand(text)
+    assert str(raised.value).startswith(f"<network>:1:{at}: ") and words in str(raised.value)
