@@ -96,22 +96,14 @@ def changes(cost: Cost) -> list[str]:
 # --- several networks
 
 
+DIFFERENCES = (
+    "network", "params", "Δ", "MACs", "Δ", "activations", "Δ", "depth", "chain", "training", "inference",
+)  # fmt: skip
+
+
 def print_differences(costs: list[Cost]) -> None:
     """Networks beside the first one."""
     first = costs[0]
-    headers = [
-        "network",
-        "params",
-        "Δ",
-        "MACs",
-        "Δ",
-        "activations",
-        "Δ",
-        "depth",
-        "chain",
-        "train\nmemory",
-        "infer\nmemory",
-    ]
     rows = []
     for cost in costs:
         row = [cost.canonical]
@@ -119,10 +111,10 @@ def print_differences(costs: list[Cost]) -> None:
             value, reference = getattr(cost, column), getattr(first, column)
             row += [whole(value), "" if cost is first else difference(value, reference)]
         rows.append([*row, whole(cost.depth), whole(cost.chain), size(cost.train_memory), size(cost.infer_memory)])
-    print_table(headers, rows)
+    print_table(DIFFERENCES, rows)
     _print_changes(costs)
     typer.echo(f"Δ: difference to {first.canonical}; MACs of convolutions and linear layers; {_images(first.batch)}")
-    typer.echo("memory: predicted peak of a training step and of an inference")
+    typer.echo("training, inference: predicted peak of memory")
 
 
 def _print_changes(costs: list[Cost]) -> None:
