@@ -289,7 +289,7 @@ BAD = [
     (["cost", "resnet20", "--batch", "-1"], "--batch"),
     (["cost", "resnet20", "--depth", "-1"], "--depth"),
     (["cost", "resnet20", "--limit", "parms < 1"], "--limit:1:1: unknown quantity 'parms'; did you mean 'params'"),
-    (["cost", "resnet20", "--limit", "params"], "is no condition"),
+    (["cost", "resnet20", "--limit", "params"], "params is 272474, no condition"),
     (["cost", "resnet20", "--limit", "params <"], "the text ends"),
     (["cost", "resnet20", "--as", "fvcor"], "--as: unknown convention 'fvcor'; did you mean 'fvcore'"),
     (["cost", "resnet20", "--as", "torch,torch"], "named twice"),
