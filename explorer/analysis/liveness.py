@@ -32,14 +32,18 @@ class Schedule:
     """
 
     def __init__(self, graph: Graph, at: Setting) -> None:
+        self.start(at)
+        outputs = self._network(graph)
+        self.module = len(self.steps)
+        self.losses = [self._calls(loss_of(shape, at), [i], LOSS) for shape, i in outputs] if at.training else []
+
+    def start(self, at: Setting) -> None:
+        """Nothing has run yet."""
         self.at = at
         self.steps: list[Step] = []
         self.holders = [2]  # of each value: names and containers that hold it; the image stays
         self.parameters = self.buffers = self.ops = 0
         self._lowered: dict[int, Lowered] = {}
-        outputs = self._network(graph)
-        self.module = len(self.steps)
-        self.losses = [self._calls(loss_of(shape, at), [i], LOSS) for shape, i in outputs] if at.training else []
 
     def _network(self, graph: Graph) -> list[tuple[Shape, int]]:
         """Runs the root, then the auxiliary heads while the root's outputs are held."""
@@ -63,7 +67,7 @@ class Schedule:
             if isinstance(node, Op):
                 values[entry.outputs[0]] = self._op(node, given)
             else:
-                values.update(zip(entry.outputs, self._scope(node, given), strict=True))
+                values.update(zip(entry.outputs, self._inner(node, given), strict=True))
             if done:
                 self._forget([values[i] for i in done])
         for i in lifetimes.shared:
@@ -72,16 +76,23 @@ class Schedule:
             self._forget([values[i] for i in lifetimes.unused])
         return [values[i] for i in scope.outputs]
 
+    def _inner(self, scope: Scope, arguments: list[int]) -> list[int]:
+        """A scope inside another."""
+        return self._scope(scope, arguments)
+
     def _op(self, op: Op, given: list[int]) -> int:
-        lowered = self._lowered.get(id(op))
-        if lowered is None:
-            lowered = self._lowered[id(op)] = lower(op, self.at)
-        calls, weights, tables = lowered
+        calls, weights, tables = self._lower(op)
         self.parameters += weights
         self.buffers += tables
         number = self.ops
         self.ops += 1
         return self._call(calls[0], given, number) if len(calls) == 1 else self._calls(calls, given, number)
+
+    def _lower(self, op: Op) -> Lowered:
+        lowered = self._lowered.get(id(op))
+        if lowered is None:
+            lowered = self._lowered[id(op)] = lower(op, self.at)
+        return lowered
 
     def _call(self, call: Call, values: list[int], op: int) -> int:
         made = len(self.holders)
@@ -109,6 +120,16 @@ class Schedule:
             holders[value] -= 1
             if not holders[value]:
                 self.steps[-1][3].append(value)
+
+
+def ops_in(node: Op | Scope) -> int:
+    """How many ops there are, found once for each shared scope."""
+    if isinstance(node, Op):
+        return 1
+    if "ops" not in node.memo:
+        node.memo["ops"] = sum(ops_in(entry.node) for entry in node.body)
+    found: int = node.memo["ops"]
+    return found
 
 
 def lower(op: Op, at: Setting) -> Lowered:

@@ -11,11 +11,14 @@ from typing import Any
 
 from explorer.analysis.cost import Cost
 from explorer.analysis.ledger import ledger_of, totals_of
-from explorer.analysis.liveness import LOSS, Schedule
+from explorer.analysis.liveness import LOSS, Schedule, ops_in
 from explorer.analysis.saved import Setting
 from explorer.analysis.storages import Run
+from explorer.analysis.substituted import Substituted, chosen_for
 from explorer.blocks.graph import Graph, Op, Scope
 from explorer.errors import UserError, nearest
+from explorer.nn.fast.choice import REFERENCE, check_layers
+from explorer.nn.fast.plan import Plan
 
 TRAIN, INFER = MODES = ("train", "infer")
 DEVICES = ("cpu", "cuda")
@@ -31,6 +34,7 @@ class Memory:
     device: str  # whose allocator; cuda rounds each tensor up
     batch: int
     element: int  # bytes of a number
+    layers: str  # those that run: reference, balanced or lean
     parameters: int
     buffers: int  # running statistics, tables of indices
     optimizer: int  # momentum
@@ -67,6 +71,7 @@ class Memory:
             "batch": self.batch,
             "element": self.element,
             "device": self.device,
+            "layers": self.layers,
         }
 
     def tree(self, depth: int | None = None) -> dict[str, Any]:
@@ -101,14 +106,22 @@ def _tree(name: str, parts: Parts, ops: Iterator[int], depth: int | None) -> dic
     return {"name": name, "saved": saved, "children": [] if depth == 0 else children}
 
 
-def memory(graph: Graph, batch: int = 1, mode: str = TRAIN, element: int = 4, device: str = "cpu") -> Memory:
+def memory(
+    graph: Graph,
+    batch: int = 1,
+    mode: str = TRAIN,
+    element: int = 4,
+    device: str = "cpu",
+    layers: str = REFERENCE,
+) -> Memory:
     """Predicts the memory of a step on `batch` images.
 
-    Training includes auxiliary heads. Raises UserError for settings it does not know, and for graphs of arrays, symbols
-    and foreign modules.
+    `layers`: those that run, as in `explorer.build`. Training includes auxiliary heads. Raises UserError for settings
+    it does not know, and for graphs of arrays, symbols and foreign modules.
     """
     _check(graph, batch, mode, element, device)
-    at = Setting(batch, element, device, mode == TRAIN)
+    check_layers(layers)
+    at = Setting(batch, element, device, mode == TRAIN, layers)
     graph = graph if at.training else graph.main
     known: dict[tuple[Setting, int], Memory] = graph.root.memo.setdefault("memory", {})
     key = (at, len(graph.auxiliaries))
@@ -136,18 +149,21 @@ def predictable(graph: Graph) -> bool:
 
 
 def _predict(graph: Graph, at: Setting) -> Memory:
-    schedule = Schedule(graph, at)
+    schedule = Schedule(graph, at) if at.layers == REFERENCE else Substituted(graph, at)
     run = Run(schedule)
     run.forward(schedule.steps[: schedule.module])
     saved, saved_by = run.saved, tuple(run.saved_by[:-1])
     run.forward(schedule.steps[schedule.module :])
-    run.backward(schedule.losses, at.once(1))
+    for loss in schedule.losses:
+        run.seed(loss, at.once(1))
+    run.backward()
     peak = run.peak
     return Memory(
         mode=TRAIN if at.training else INFER,
         device=at.device,
         batch=at.batch,
         element=at.element,
+        layers=at.layers,
         parameters=schedule.parameters,
         buffers=schedule.buffers,
         optimizer=run.learned,
@@ -155,7 +171,7 @@ def _predict(graph: Graph, at: Setting) -> Memory:
         gradients=peak.learned,
         activations=peak.saved,
         temporaries=peak.live - peak.saved - peak.learned,
-        where="the loss" if peak.op == LOSS else _path(_parts(graph), peak.op),
+        where="the loss" if peak.op == LOSS else _path(_parts(graph), peak.op, at.layers),
         phase="backward" if peak.backward else "forward",
         saved=saved,
         graph=graph,
@@ -163,23 +179,16 @@ def _predict(graph: Graph, at: Setting) -> Memory:
     )
 
 
-def _path(parts: Parts, op: int) -> str:
-    """The names that lead to an op, by its number in the order of the flattened graph."""
+def _path(parts: Parts, op: int, layers: str) -> str:
+    """The names that lead to an op, by its number in the order of the flattened graph, or to a fold with it in it."""
     for name, node in parts:
-        ops = _ops_in(node)
+        ops = ops_in(node)
         if op < ops:
-            return name if isinstance(node, Op) else f"{name}.{_path(_entries(node), op)}"
+            if isinstance(node, Op) or (layers != REFERENCE and isinstance(chosen_for(node, layers), Plan)):
+                return name
+            return f"{name}.{_path(_entries(node), op, layers)}"
         op -= ops
     raise AssertionError("an op that the graph does not have")
-
-
-def _ops_in(node: Op | Scope) -> int:
-    if isinstance(node, Op):
-        return 1
-    if "ops" not in node.memo:
-        node.memo["ops"] = sum(_ops_in(entry.node) for entry in node.body)
-    found: int = node.memo["ops"]
-    return found
 
 
 def predicted_memory(cost: Cost) -> dict[str, Any] | None:

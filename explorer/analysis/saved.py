@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from explorer.analysis.ledger import elements, row_of
+from explorer.analysis.sliding_memory import WIDE, highest
 from explorer.blocks.graph import Op, Shape
 
 BLOCK = 512  # CUDA's caching allocator gives out multiples of it
@@ -19,6 +20,8 @@ STATISTIC = 4  # bytes of a statistic of batch norm on CUDA, also in half precis
 # what a call makes: a tensor of its own, or a view of its first operand
 NEW, VIEW, STRIDED, SPREAD = -1, 0, 1, 2  # views: as dense as the operand; a part of it; values repeated
 FLATTENED = 3  # a view, except of repeated values: those are copied
+HELD, TAKEN = 4, 5  # what was there before: counted elsewhere; counted from the start, and given up here
+FOLD = 6  # several tensors, made as a fold's substitute does (fold_memory)
 
 # the gradient of an operand: so many new bytes, or
 PASSED, NARROWED = -1, -2  # the tensor that came; a part of it
@@ -35,6 +38,7 @@ class Setting(NamedTuple):
     element: int
     device: str  # cpu or cuda
     training: bool
+    layers: str = "reference"  # nn.fast.choice.MODES
 
     def block(self, size: int) -> int:
         """What the allocator gives for a tensor of `size` bytes."""
@@ -64,6 +68,7 @@ class Call(NamedTuple):
     learned: int = 0  # gradients of parameters
     back: int = 0  # there during the call's backward pass only
     drops: tuple[int, ...] = ()  # values that are forgotten after it; those left, after the op
+    fold: Any = None  # of a fold: which of its operands are parts of larger maps -> FoldMemory
 
 
 Calls = list[Call]
@@ -171,6 +176,8 @@ def _means(source: int, first: int, whole: Shape, bands: list[Shape], mean: Shap
 
 
 def _sliding(op: Op, at: Setting) -> Calls:
+    if at.layers != "reference":
+        return [_neighbours(op, at)]
     if op.attrs["shape"] == "diamond":
         return _diamond(op, at)
     rows = _pooled(op, at)
@@ -198,6 +205,14 @@ def _diamond(op: Op, at: Setting) -> Calls:
         total, before = rows + 3, (rows, rows + 1)
     counts = Call((), at.once(height * width), drops=before)
     return [*calls, counts, Call((total, total + 1), size, saves=(1,), gradients=(size, 0))]
+
+
+def _neighbours(op: Op, at: Setting) -> Call:
+    """By partial sums (nn.fast.sliding). How many neighbours there are is saved."""
+    size = at.values(op.out)
+    forward, backward = highest(op, size, at.element)
+    counts = at.block(op.out[1] * op.out[2] * max(at.element, WIDE))
+    return _call(op, at, extra=counts, scratch=forward - size, back=backward - size)
 
 
 def _upsample(op: Op, at: Setting) -> Calls:
@@ -273,10 +288,11 @@ def _pairs(operands: list[int], made: int, pair: Callable[[int], Call]) -> Calls
 
 
 def _add(op: Op, at: Setting) -> Calls:
-    return _sum(list(range(len(op.ins))), len(op.ins), at.values(op.out))
+    return sums(list(range(len(op.ins))), len(op.ins), at.values(op.out))
 
 
-def _sum(operands: list[int], made: int, size: int) -> Calls:
+def sums(operands: list[int], made: int, size: int) -> Calls:
+    """Operands added up from the left; `made`: the number of the next value."""
     return _pairs(operands, made, lambda right: Call((), size, gradients=(PASSED, PASSED)))
 
 
@@ -296,7 +312,7 @@ def _mean(op: Op, at: Setting) -> Calls:
 
 
 def _mean_of(operands: list[int], made: int, size: int) -> Calls:
-    calls = _sum(operands, made, size)
+    calls = sums(operands, made, size)
     last = made + len(calls) - 1 if calls else operands[0]
     return [*calls, Call((last,), size, gradients=(size,))]
 

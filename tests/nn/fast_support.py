@@ -1,11 +1,7 @@
 """Substitutes beside the reference: the same weights in both, and everything that a step leaves behind compared."""
 
-import weakref
-
 import torch
 import torch.nn.functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from wiring.support import randomise
 
 import explorer
@@ -99,29 +95,3 @@ def trained(net, x, labels, steps=3):
         optimiser.step()
         losses.append(loss.detach())
     return {"losses": {"losses": torch.stack(losses)}, "state": net.state_dict()}
-
-
-class LiveBytes(TorchDispatchMode):
-    """Bytes of the storages made inside and not yet freed: now, and at most."""
-
-    def __init__(self):
-        super().__init__()
-        self.sizes, self.now, self.peak = {}, 0, 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        made = function(*args, **(kwargs or {}))
-        for tensor in tree_leaves(made):
-            if isinstance(tensor, torch.Tensor):
-                self.add(tensor.untyped_storage())
-        return made
-
-    def add(self, storage):
-        key = storage._cdata
-        if key not in self.sizes:
-            self.sizes[key] = storage.nbytes()
-            self.now += storage.nbytes()
-            self.peak = max(self.peak, self.now)
-            weakref.finalize(storage, self.drop, key)
-
-    def drop(self, key):
-        self.now -= self.sizes.pop(key)

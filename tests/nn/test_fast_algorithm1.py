@@ -4,10 +4,11 @@ from itertools import pairwise
 
 import pytest
 import torch
-from fast_support import LEAN, LiveBytes, fold, image, network, pair
+from fast_support import LEAN, fold, image, network, pair
 from torch.utils.flop_counter import FlopCounterMode
 
 import explorer
+from explorer.measure.live import LiveBytes
 
 CUTS = (0, 3, 5, 8)
 

@@ -63,6 +63,13 @@ def test_blocks_of_groups(call, block):
 
 
 @pytest.mark.parametrize("layers", LEAN)
+@pytest.mark.parametrize("steps", ["gunn_layer(4, 2, projection = yes)", "windowed(20, 5) { group(yes) }"])
+def test_maps_smaller_than_their_weights(steps, layers):
+    """They are put in a row for one product, in place of one for each image."""
+    agree(fold(steps, (40, 1, 2)), layers)
+
+
+@pytest.mark.parametrize("layers", LEAN)
 @pytest.mark.parametrize("which", ["aggregate", "windowed"])
 def test_residual_streams(which, layers):
     blocks = "block both(w) { conv(3x3, w), tap(raw), bn, relu }\n"
@@ -117,3 +124,9 @@ def test_generated_folds(drawn, height, width, n, block, layers):
 @given(folds(), st.integers(2, 9), st.integers(2, 9), st.integers(1, 6), st.integers(1, 20), st.sampled_from(LEAN))
 def test_many_generated_folds(drawn, height, width, n, block, layers):
     check(drawn, height, width, n, block, layers)
+
+
+@pytest.mark.parametrize("layers", LEAN)
+def test_a_gradient_that_others_read_too_is_left_alone(layers):
+    """One part that reads the input alone: its fold's gradient is the sum's, and the sum's other branch has it too."""
+    agree(fold("conv(1x1, 6), add { it | update(1) { conv(1x1, out), bn } }", (4, 5, 5)), layers)

@@ -5,12 +5,13 @@ import math
 
 import pytest
 import torch
-from fast_support import LiveBytes, agree, assert_same, fold, image, network, pair, stepped, substitutes
+from fast_support import agree, assert_same, fold, image, network, pair, stepped, substitutes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from explorer.measure.live import LiveBytes
 from explorer.nn.fast.sliding import DiamondByPartialSums, SquareByPartialSums
 from explorer.nn.layers import SlidingDiamond, SlidingSquare
 

@@ -339,6 +339,7 @@ def test_folded_batch_norms(text, layers):
     lean = folded(ours)
     count = [sum(isinstance(m, nn.BatchNorm2d) for m in net.modules()) for net in (ours, lean)]
     assert count[0] > 3 and count[1] == 0
+    assert all(steps_in(layer) for layer in substitutes(lean))
     with torch.no_grad():
         assert torch.allclose(lean(x), ours.eval()(x), rtol=TOLERANCE, atol=TOLERANCE)
 

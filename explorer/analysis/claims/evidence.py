@@ -12,6 +12,7 @@ from explorer.analysis.audit.reported import Reported
 from explorer.analysis.claims import structure
 from explorer.analysis.claims.judge import WORDS, Figure
 from explorer.analysis.cost import Cost, cost_of
+from explorer.analysis.memory import INFER, TRAIN, memory
 from explorer.grammar.expand import expand
 from explorer.grammar.library import Library
 from explorer.grammar.parser import parse_expression, parse_file
@@ -54,6 +55,8 @@ class Evidence(NamedTuple):
             **(columns if source == PRINTED else {"params": self.params, "flops": self.macs}),
             **{f"printed_{name}": column for name, column in columns.items()},
             "macs": self.macs,
+            "train_memory": partial(self.memory, mode=TRAIN),
+            "infer_memory": partial(self.memory, mode=INFER),
             "printed": figure,
             "every": self.every,
             "networks": partial(self.networks, paper),
@@ -78,6 +81,10 @@ class Evidence(NamedTuple):
     def params(self, network: str, classes: int | None = None, table: Any = None) -> int:
         """Parameters by the ledger. `table` says where the printed ones stand."""
         return int(self.cost(network, classes).params)
+
+    def memory(self, network: str, layers: str = "reference", batch: int = 64, mode: str = TRAIN) -> int:
+        """Predicted peak bytes of a training step or an inference, in single precision on CUDA's allocator."""
+        return memory(self.cost(network).graph, batch, mode, device="cuda", layers=layers).peak
 
     def macs(self, network: str, classes: int | None = None, without: str | None = None, table: Any = None) -> int:
         """MACs by the ledger; `without` leaves out what stands in blocks of one name."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from explorer.nn.fast.forward import Begun, Run
 from explorer.nn.fast.plan import Block, Bundle, Read
-from explorer.nn.fast.reads import Maps, gather, read_back, scatter
+from explorer.nn.fast.reads import Maps, gather, read_back, scatter, stacked
 from explorer.nn.fast.tape import Replayer, walk
 from explorer.nn.fast.wiring import Part, Piece
 
@@ -57,17 +57,17 @@ class Back:
         for place in reversed(range(len(block.members))):
             of_layers = self.part(block, place, tapes[place], begun)
             for bundle, item in block.reads_of(place):
-                ahead[item] = torch.cat([of_layers[layer] for layer in self.run.layers[item]], 1)
+                ahead[item] = stacked([of_layers[layer] for layer in self.run.layers[item]], 1)
                 self.rest(bundle, item, ahead[item])
         for bundle in block.bundles:
             if bundle.shared:
-                self.shared(bundle, torch.cat([ahead[item] for item in bundle.reads], 1))
+                self.shared(bundle, stacked([ahead[item] for item in bundle.reads], 1))
 
     def part(self, block: Block, place: int, kept: Kept, begun: Begun) -> dict[nn.Module, Tensor]:
         """Through a part; returns the gradients of its convolutions of the fold's maps."""
-        name, part, _ = block.members[place]
-        arguments, leaves, results = self.replayed(block, place, kept, begun)
-        weights = [p for p in self.run.unit(name).parameters() if p.requires_grad]
+        part = block.members[place].part
+        arguments, replay, results = self.replayed(block, place, kept, begun)
+        weights, leaves = replay.weights, replay.leaves
         found = self.through(part, results, [*arguments.values(), *leaves.values(), *weights])
         for port, x in arguments.items():
             if x in found:
@@ -77,9 +77,9 @@ class Back:
 
     def replayed(
         self, block: Block, place: int, kept: Kept, begun: Begun
-    ) -> tuple[dict[int, Tensor], dict[nn.Module, Tensor], tuple[Tensor, ...]]:
-        """A part under autograd: its arguments by port, its convolutions of the fold's maps, its results."""
-        run, unit = self.run, self.run.unit(block.members[place].name)
+    ) -> tuple[dict[int, Tensor], Replayer, tuple[Tensor, ...]]:
+        """A part under autograd: its arguments by port, what ran it, its results."""
+        run, unit = self.run, self.run.unit(block.members[place].part)
         with run.mixed.again():
             given: dict[nn.Module, Any] = (
                 {layer: None for _, item in block.reads_of(place) for layer in run.layers[item]}
@@ -90,7 +90,7 @@ class Back:
             arguments = [x if x is None else _leaf(x) for x in run.arguments(block, place, self.maps)]
             with torch.enable_grad():
                 results = walk(unit, arguments, replay)
-        return {port: x for port, x in enumerate(arguments) if x is not None}, replay.leaves, results
+        return {port: x for port, x in enumerate(arguments) if x is not None}, replay, results
 
     def through(self, part: Part, results: tuple[Tensor, ...], wanted: list[Tensor]) -> dict[Tensor, Tensor]:
         """Gradients of what is wanted, where there are any, from those of a part's results."""

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from explorer.nn.fast.plan import Block, Bundle, Path, Plan, Read
-from explorer.nn.fast.reads import Maps, Pairs, gather, read
+from explorer.nn.fast.reads import Maps, Pairs, gather, read, stacked
 from explorer.nn.fast.tape import Mixed, Recorder, walk
-from explorer.nn.fast.wiring import Piece
+from explorer.nn.fast.wiring import Part, Piece
 from explorer.nn.module import ScopeModule
 
 Begun = dict[Read, Tensor]  # convolutions of what a block's parts share
@@ -32,9 +32,9 @@ class Run:
         with self.mixed.again():
             for block in self.plan.blocks:
                 begun = self.begun(block, maps)
-                for place, (name, part, _) in enumerate(block.members):
+                for place, (part, _) in enumerate(block.members):
                     tape = Recorder(self.convolutions and tapes is not None, self.given(block, place, maps, begun))
-                    results = walk(self.unit(name), self.arguments(block, place, maps), tape)
+                    results = walk(self.unit(part), self.arguments(block, place, maps), tape)
                     for piece, result in zip(part.results, results, strict=True):
                         if piece is not None:
                             self.write(maps, piece, result)
@@ -42,9 +42,9 @@ class Run:
                         tapes.append(tape)
         return tuple(maps[len(ports) :])
 
-    def unit(self, name: str) -> ScopeModule:
+    def unit(self, part: Part) -> ScopeModule:
         """A part's module."""
-        unit = self.fold._modules[name]
+        unit = _inside(self.fold, part.entry)
         assert isinstance(unit, ScopeModule)
         return unit
 
@@ -52,7 +52,7 @@ class Run:
 
     def arguments(self, block: Block, place: int, maps: Maps) -> list[Tensor | None]:
         """A part's arguments by port; None where the block's bundles read for it."""
-        _, part, bundled = block.members[place]
+        part, bundled = block.members[place]
         return [
             None if elsewhere else gather(maps, pieces)
             for pieces, elsewhere in zip(part.arguments, bundled, strict=True)
@@ -88,13 +88,13 @@ class Run:
     def shared_weights(self, bundle: Bundle) -> Pairs:
         """The pieces that its reads share, with the weights of all of them, one below the other."""
         return [
-            (piece, torch.cat([w for item in bundle.reads for w in self.weights(item, item.columns[i], piece)]))
+            (piece, stacked([w for item in bundle.reads for w in self.weights(item, item.columns[i], piece)], 0))
             for i, piece in enumerate(bundle.shared)
         ]
 
     def rest_weights(self, item: Read) -> Pairs:
         """The pieces that a read does not share, with its weights."""
-        return [(piece, torch.cat(self.weights(item, column, piece))) for piece, column in item.rest]
+        return [(piece, stacked(self.weights(item, column, piece), 0)) for piece, column in item.rest]
 
     def weights(self, item: Read, column: int, piece: Piece) -> list[Tensor]:
         """The weights of a read's convolutions for a piece."""
@@ -125,7 +125,12 @@ class Run:
 def _layer(fold: ScopeModule, path: Path) -> nn.Conv2d:
     """A convolution by its path: it may have been exchanged since the fold was built."""
     module: Any = fold
-    for name in path:
-        module = module._modules[name]
+    for place in path:
+        module = _inside(module, place)
     assert isinstance(module, nn.Conv2d)
     return module
+
+
+def _inside(scope: ScopeModule, place: int) -> Any:
+    """The module of an entry of a scope's body."""
+    return scope._modules[scope.plan[place][0]]

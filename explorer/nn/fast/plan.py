@@ -14,9 +14,8 @@ from typing import NamedTuple
 
 from explorer.blocks.graph import Op, Scope
 from explorer.nn.fast.wiring import Part, Piece, Pieces, Wiring, column, common, without
-from explorer.nn.module import child_names
 
-Path = tuple[str, ...]  # names of modules, outermost first
+Path = tuple[int, ...]  # places in scopes' bodies, outermost first
 
 
 class Window(NamedTuple):
@@ -49,9 +48,8 @@ class Bundle(NamedTuple):
 
 
 class Member(NamedTuple):
-    """A part: its module's name, and which of its arguments are read by the block's bundles alone."""
+    """A part, and which of its arguments are read by the block's bundles alone."""
 
-    name: str
     part: Part
     bundled: tuple[bool, ...]
 
@@ -87,23 +85,22 @@ class Plan(NamedTuple):
 def plan_of(scope: Scope, wiring: Wiring, size: int | None = None) -> Plan:
     """Blocks of `size` parts, by default of floor(sqrt(P))."""
     size = size or isqrt(len(wiring.parts))
-    names = child_names(scope)
     starts = range(0, len(wiring.parts), size)
-    return Plan(wiring, tuple(_block(scope, names, wiring.parts[i : i + size]) for i in starts))
+    return Plan(wiring, tuple(_block(scope, wiring.parts[i : i + size]) for i in starts))
 
 
-def _block(scope: Scope, names: list[str], parts: tuple[Part, ...]) -> Block:
+def _block(scope: Scope, parts: tuple[Part, ...]) -> Block:
     members: list[Member] = []
     found: dict[Window, dict[tuple[int, Pieces], list[Path]]] = {}
     for place, part in enumerate(parts):
-        unit, name = scope.body[part.entry].node, names[part.entry]
+        unit = scope.body[part.entry].node
         assert isinstance(unit, Scope)
         readers = [_readers(unit, port) for port in range(len(unit.ports))]
-        members.append(Member(name, part, tuple(reader is not None for reader in readers)))
+        members.append(Member(part, tuple(reader is not None for reader in readers)))
         for reader, pieces in zip(readers, part.arguments, strict=True):
             for path, op in reader or ():
                 window = Window(op.attrs["kernel"], op.attrs["stride"], op.attrs["pad"])
-                found.setdefault(window, {}).setdefault((place, pieces), []).append((name, *path))
+                found.setdefault(window, {}).setdefault((place, pieces), []).append((part.entry, *path))
     made = [piece for part in parts for piece in part.results if piece]
     bundles = tuple(_bundle(window, reads, made) for window, reads in found.items())
     return Block(tuple(members), bundles)
@@ -132,16 +129,16 @@ def _readers(scope: Scope, port: int) -> list[tuple[Path, Op]] | None:
     if value in scope.outputs:
         return None
     found: list[tuple[Path, Op]] = []
-    for name, entry in zip(child_names(scope), scope.body, strict=True):
+    for place, entry in enumerate(scope.body):
         for position in (i for i, given in enumerate(entry.inputs) if given == value):
             node = entry.node
             if isinstance(node, Scope):
                 inner = _readers(node, position)
                 if inner is None:
                     return None
-                found += [((name, *path), op) for path, op in inner]
+                found += [((place, *path), op) for path, op in inner]
             elif node.kind == "conv" and node.attrs["groups"] == 1:
-                found.append(((name,), node))
+                found.append(((place,), node))
             else:
                 return None
     return found

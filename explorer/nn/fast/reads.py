@@ -4,6 +4,7 @@ A convolution is linear in the channels it reads: each piece is convolved with i
 the result. Where it is a matrix product (1x1, stride 1) that takes no copy of the piece either.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -20,8 +21,7 @@ POINT = Window(1, 1, 0)
 
 def gather(maps: Maps, pieces: Pieces) -> Tensor:
     """The pieces side by side: [N, C, H, W]."""
-    slices = [maps[tensor][:, start:stop] for tensor, start, stop in pieces]
-    return slices[0] if len(slices) == 1 else torch.cat(slices, 1)
+    return stacked([maps[tensor][:, start:stop] for tensor, start, stop in pieces], 1)
 
 
 def scatter(maps: Maps, pieces: Pieces, values: Tensor) -> None:
@@ -31,6 +31,11 @@ def scatter(maps: Maps, pieces: Pieces, values: Tensor) -> None:
         if maps[piece.tensor] is not None:
             gather(maps, (piece,)).add_(values[:, offset : offset + piece.width])
         offset += piece.width
+
+
+def stacked(tensors: Sequence[Tensor], dim: int) -> Tensor:
+    """Put together along a dimension; a single one as it is."""
+    return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors), dim)
 
 
 def read(maps: Maps, pairs: Pairs, window: Window, dtype: torch.dtype, onto: Tensor | None = None) -> Tensor:
@@ -64,12 +69,20 @@ def _is_product(x: Tensor, window: Window) -> bool:
 
 def _product(x: Tensor, weight: Tensor, onto: Tensor | None) -> Tensor:
     """[N, C, H, W] and [O, C, 1, 1] -> [N, O, H, W]"""
+    if _is_small(x, weight):
+        made = _image_by_image(weight.flatten(1) @ _in_a_row(x), x)
+        return made.contiguous() if onto is None else onto + made
     matrix, columns = _matrix(weight, len(x)), x.flatten(2)
     made = torch.bmm(matrix, columns) if onto is None else torch.baddbmm(onto.flatten(2), matrix, columns)
     return made.view(len(x), -1, *x.shape[2:])
 
 
 def _product_back(x: Tensor, weight: Tensor, window: Window, gradient: Tensor, onto: Tensor | None) -> Tensor:
+    if _is_small(x, weight):
+        row = _in_a_row(gradient)
+        if onto is not None:
+            onto.add_(_image_by_image(weight.flatten(1).t() @ row, x))
+        return (row @ _in_a_row(x).t())[:, :, None, None]
     columns, matrix = gradient.flatten(2), _matrix(weight, len(x)).transpose(1, 2)
     if onto is not None:
         onto = onto.flatten(2)
@@ -78,6 +91,22 @@ def _product_back(x: Tensor, weight: Tensor, window: Window, gradient: Tensor, o
         else:
             onto.add_(torch.bmm(matrix, columns))
     return torch.bmm(columns, x.flatten(2).transpose(1, 2)).sum(0)[:, :, None, None]
+
+
+def _is_small(x: Tensor, weight: Tensor) -> bool:
+    """Whether an image of the maps read and made is smaller than the weights, which a product by images repeats."""
+    outputs, inputs = weight.shape[:2]
+    return x.shape[2] * x.shape[3] * (outputs + inputs) < outputs * inputs
+
+
+def _in_a_row(x: Tensor) -> Tensor:
+    """[N, C, H, W] -> [C, N H W], a copy."""
+    return x.transpose(0, 1).flatten(1)
+
+
+def _image_by_image(rows: Tensor, like: Tensor) -> Tensor:
+    """[C, N H W] -> [N, C, H, W], a view."""
+    return rows.view(len(rows), len(like), *like.shape[2:]).transpose(0, 1)
 
 
 def _matrix(weight: Tensor, n: int) -> Tensor:

@@ -6,36 +6,17 @@ it (where regions are of equal size, so that a mean of means is the mean), and t
 grid. Of that only rows are drawn out, to be multiplied with each row of the map that they belong to.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from explorer.blocks.graph import Entry, Op, Scope
+from explorer.blocks.graph import Scope
 from explorer.nn.fast.guard import Guard
+from explorer.nn.fast.scales import Gate, Scales
 from explorer.nn.fast.tape import walk
 from explorer.nn.layers import Regional, Upsample
-from explorer.nn.module import ScopeModule, child_names
-
-
-class Gate(NamedTuple):
-    """One scale of a recalibration: its module's name, and those of its layers that pool and up-sample.
-
-    Where the regions are single positions there is nothing to up-sample.
-    """
-
-    name: str
-    pool: str
-    upsample: str | None
-    scale: int
-
-
-class Scales(NamedTuple):
-    """How a recalibration reads: its gates, and which port they weight and which one they pool."""
-
-    gates: tuple[Gate, ...]
-    weighted: int
-    pooled: int
+from explorer.nn.module import ScopeModule
 
 
 class Recalibration(ScopeModule):
@@ -64,7 +45,7 @@ def _means(module: ScopeModule, scales: Scales, x: Tensor) -> dict[int, Tensor]:
         if finer or _is_even(x, gate.scale):
             made[gate.scale] = _even_means(made[min(finer)] if finer else x, gate.scale)
         else:
-            made[gate.scale] = module.get_submodule(f"{gate.name}.{gate.pool}")(x)
+            made[gate.scale] = _layers(module, gate)[0](x)
     return made
 
 
@@ -92,9 +73,7 @@ def _made(module: ScopeModule, gate: Gate, means: Tensor) -> Tensor:
         made: Tensor = inputs[0] if isinstance(layer, Upsample) else layer(*inputs)
         return made
 
-    scope = module._modules[gate.name]
-    assert isinstance(scope, ScopeModule)
-    return walk(scope, (None,), call)[0].view(n, scale, scale, -1).permute(0, 3, 1, 2).contiguous()
+    return walk(_scope(module, gate), (None,), call)[0].view(n, scale, scale, -1).permute(0, 3, 1, 2).contiguous()
 
 
 def _weighted(module: ScopeModule, scales: Scales, x: Tensor, grids: dict[int, Tensor]) -> Tensor:
@@ -106,9 +85,7 @@ def _weighted(module: ScopeModule, scales: Scales, x: Tensor, grids: dict[int, T
     if len(grids) == 1 and _is_even(x, scale):
         rows = grids[scale].repeat_interleave(width // scale, 3).unsqueeze(3)
         return (x.view(n, channels, scale, height // scale, width) * rows).view(x.shape)
-    layers = {
-        gate.scale: module.get_submodule(f"{gate.name}.{gate.upsample}") for gate in scales.gates if gate.upsample
-    }
+    layers = {gate.scale: _layers(module, gate)[-1] for gate in scales.gates if gate.upsamples}
     gates: list[Tensor] = [layers[scale](grid) if scale in layers else grid for scale, grid in grids.items()]
     return x * sum(gates[1:], gates[0])
 
@@ -124,53 +101,13 @@ def _on_finest(gates: dict[int, Tensor]) -> dict[int, Tensor]:
     return grids
 
 
-def scales_of(scope: Scope) -> Scales | None:
-    """How a scope recalibrates; None where it is another kind of network."""
-    names, body = child_names(scope), list(scope.body)
-    if not body or not _is(body[-1], "multiply") or len(body[-1].inputs) != 2 or body[-1].outputs != scope.outputs:
-        return None
-    weighted, weights = body.pop().inputs
-    made: tuple[int, ...] = (weights,)
-    if body and _is(body[-1], "mean"):
-        if body[-1].outputs != made:
-            return None
-        made = body.pop().inputs
-    pooled = {entry.inputs for entry in body}
-    if len(pooled) != 1 or tuple(value for entry in body for value in entry.outputs) != made:
-        return None
-    source = pooled.pop()
-    gates = [gate for name, entry in zip(names, body, strict=False) if (gate := _gate(name, entry)) is not None]
-    if len(gates) < len(body) or len(source) != 1 or not {*source, weighted} <= set(scope.ports):
-        return None
-    if len({gate.scale for gate in gates}) < len(gates):
-        return None
-    return Scales(tuple(gates), scope.ports.index(weighted), scope.ports.index(source[0]))
+def _scope(module: ScopeModule, gate: Gate) -> ScopeModule:
+    scope = module._modules[module.plan[gate.place][0]]
+    assert isinstance(scope, ScopeModule)
+    return scope
 
 
-def _gate(name: str, entry: Entry) -> Gate | None:
-    """A gate: a chain from regional to upsample that treats every region alike and by itself."""
-    scope = entry.node
-    if not isinstance(scope, Scope):
-        return None
-    names, (first, *between) = child_names(scope), scope.body
-    upsample = names[-1] if between and _is(between[-1], "upsample") else None
-    reads = [value for inner in scope.body for value in inner.inputs]
-    whole = reads.count(scope.ports[0]) == 1 and scope.body[-1].outputs == scope.outputs
-    if not (whole and _is(first, "regional") and all(map(_is_pointwise, between[:-1] if upsample else between))):
-        return None
-    assert isinstance(first.node, Op)
-    return Gate(name, names[0], upsample, first.node.attrs["scale"])
-
-
-def _is_pointwise(entry: Entry) -> bool:
-    op = entry.node
-    if not isinstance(op, Op):
-        return False
-    a = op.attrs
-    return op.kind in ("bn", "relu", "sigmoid") or (
-        op.kind == "conv" and a["kernel"] == a["stride"] == a["groups"] == 1 and not a["pad"]
-    )
-
-
-def _is(entry: Entry, kind: str) -> bool:
-    return isinstance(entry.node, Op) and entry.node.kind == kind
+def _layers(module: ScopeModule, gate: Gate) -> list[Any]:
+    """A gate's layers: it pools first, and up-samples last if it does."""
+    scope = _scope(module, gate)
+    return [scope._modules[name] for name, *_ in scope.plan]

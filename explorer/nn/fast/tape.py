@@ -87,7 +87,7 @@ class Replayer:
     """Runs a unit's layers again, under autograd, from what a Recorder kept; global hooks have seen them already.
 
     `given` names the convolutions whose inputs are not at hand, with their outputs or, where the tape has them, None.
-    They become leaves of the unit's graph.
+    They become leaves of the unit's graph, as do `weights`: what is learned in all other layers.
     """
 
     def __init__(
@@ -95,6 +95,7 @@ class Replayer:
     ) -> None:
         self.convolutions, self.tensors, self.notes, self.given = convolutions, tensors, notes, given
         self.leaves: dict[nn.Module, Tensor] = {}
+        self.weights: list[nn.Parameter] = []
 
     def __call__(self, layer: nn.Module, *inputs: Tensor) -> Tensor:
         """One layer's output."""
@@ -103,7 +104,9 @@ class Replayer:
             made = next(self.tensors) if self.convolutions else self.given[layer]
             assert made is not None
             self.leaves[layer] = made = made.detach().requires_grad_()
-        elif self.convolutions and isinstance(layer, nn.Conv2d):
+            return made
+        self.weights += [p for p in layer._parameters.values() if p is not None and p.requires_grad]
+        if self.convolutions and isinstance(layer, nn.Conv2d):
             made = _remembered(layer, inputs[0], next(self.tensors))
         elif isinstance(layer, nn.BatchNorm2d):
             made = _normalised(layer, inputs[0], next(self.notes), self.tensors)

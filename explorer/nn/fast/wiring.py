@@ -118,10 +118,12 @@ def _moved(piece: Piece, places: dict[int, Piece]) -> Piece:
 
 def _in_place(scope: Scope, parts: tuple[Part, ...]) -> bool:
     """Whether the output can take the input's place: each part, in order of channels, reads the input from its own
-    channels on and the output before them only (GUNN; WSeqConv of equal widths). Their gradients then share one tensor.
+    channels on and the output before them only (GUNN; WSeqConv of equal widths). Their gradients then share one tensor,
+    a copy of the output's, which is there if some part reads the output.
     """
     ports, start = len(scope.ports), 0
-    if scope.shapes[scope.ports[0]] != scope.out:
+    read = {piece.tensor for part in parts for pieces in part.arguments for piece in pieces}
+    if scope.shapes[scope.ports[0]] != scope.out or ports not in read:
         return False
     for part in parts:
         own = part.results[0]

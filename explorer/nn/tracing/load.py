@@ -4,7 +4,7 @@ import inspect
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -23,15 +23,16 @@ _WRONG = "modifiers and arguments act on networks written in the grammar, not on
 
 
 @contextmanager
-def foreign_module(text: str) -> Iterator[nn.Module]:
+def foreign_module(text: str, values: bool = False) -> Iterator[nn.Module]:
     """The module that FILE.py:FUNCTION or timm:NAME means, importable while it is used.
 
-    What its code prints goes to stderr, random states are kept. Raises UserError.
+    timm's have no values where that is possible, unless `values` are wanted. What its code prints goes to stderr,
+    random states are kept. Raises UserError.
     """
     text = text.strip()
     with redirect_stdout(sys.stderr), same_randomness():
         if text.startswith("timm:"):
-            yield _from_timm(text.removeprefix("timm:").strip())
+            yield _from_timm(text.removeprefix("timm:").strip(), values)
             return
         found = _IN_FILE.fullmatch(text)
         if found is None:
@@ -153,8 +154,8 @@ def _described(thing: Any) -> str:
 # --- timm ---
 
 
-def _from_timm(name: str) -> nn.Module:
-    """A model of timm without weights."""
+def _from_timm(name: str, values: bool) -> nn.Module:
+    """A model of timm, not trained."""
     try:
         timm = _import_timm()
     except Exception as error:
@@ -165,11 +166,9 @@ def _from_timm(name: str) -> nn.Module:
         raise UserError(f"'{name[:100]}' is no name of a timm model; {_WRONG}")
     if not timm.is_model(name):
         raise UserError(f"timm has no model '{name[:100]}'; {nearest(name, timm.list_models())}")
-    try:
-        with torch.device("meta"):
+    if not values:
+        with suppress(Exception), torch.device("meta"):  # some constructors compute with values
             return _created(timm, name)
-    except Exception:  # some constructors compute with values
-        pass
     try:
         return _created(timm, name)
     except Exception as error:
