@@ -8,7 +8,8 @@ from pathlib import Path
 import explorer
 
 PACKAGE = Path(explorer.__file__).parent
-ORDER = ["errors", "blocks", "grammar", "catalog", "nn", "analysis", "api", "train", "sweep", "reports", "cli"]
+ORDER = ["errors", "blocks", "grammar", "catalog", "nn", "analysis", "api", "measure", "train", "sweep", "reports",
+         "cli"]  # fmt: skip
 MAY_NOT_IMPORT_TORCH = ["blocks", "grammar", "catalog", "cli", "reports", "api"]
 HEAVY = ("torch", "pandas", "matplotlib.pyplot", "numpy", "sympy", "sklearn", "lark")
 

@@ -28,12 +28,15 @@ def foreign_cost(text: str, input: Size | None = None, batch: int = 1) -> Cost:
     from explorer.nn.tracing.load import foreign_module
 
     with foreign_module(text) as module:
-        size = input or _own_size(module)
-        if size is None:
-            raise UserError(
-                f"'{text.strip()[:100]}' does not say what it reads: give --input, such as --input 3x224x224"
-            )
-        return module_cost(module, size, text, batch)
+        return module_cost(module, foreign_size(module, text, input), text, batch)
+
+
+def foreign_size(module: "nn.Module", text: str, input: Size | None) -> Size:
+    """The size of images that a module is run on: `input`, by default what the model says it reads. UserError: none."""
+    size = input or _own_size(module)
+    if size is None:
+        raise UserError(f"'{text.strip()[:100]}' does not say what it reads: give --input, such as --input 3x224x224")
+    return size
 
 
 def module_cost(module: "nn.Module", input: Size, name: str | None = None, batch: int = 1) -> Cost:

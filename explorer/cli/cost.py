@@ -8,7 +8,22 @@ import typer
 
 from explorer.analysis.cost import Cost
 from explorer.cli.cost_tables import print_differences, print_parts_csv, print_side_by_side, print_tree
-from explorer.cli.options import Batch, Classes, Format, Input, Nets, OutputFormat, at_least, input_size
+from explorer.cli.measured import (
+    BatchOrMax,
+    ChannelsLast,
+    Compile,
+    Dtype,
+    How,
+    Lean,
+    Mode,
+    On,
+    OnDevices,
+    Reference,
+    batches,
+    on_devices,
+    wanted,
+)
+from explorer.cli.options import Classes, Format, Input, Nets, OutputFormat, at_least, input_size
 from explorer.cli.printing import print_csv, print_table, whole
 from explorer.errors import UserError
 
@@ -34,11 +49,18 @@ def cost(
     nets: Nets,
     input: Input = None,
     classes: Classes = None,
-    batch: Batch = 1,
+    batch: BatchOrMax = "1",
     depth: Depth = None,
     as_: As = None,
     limit: LimitText = None,
     verify: Verify = False,
+    on: On = None,
+    mode: Mode = None,
+    dtype: Dtype = None,
+    compile: Compile = False,
+    channels_last: ChannelsLast = False,
+    reference: Reference = False,
+    lean: Lean = False,
     format: OutputFormat = Format.table,
 ) -> None:
     """What networks cost: parameters, MACs of convolutions and linear layers, activations, depth, traffic."""
@@ -46,19 +68,23 @@ def cost(
 
     size = input_size(input)
     at_least(classes, 1, "--classes")
-    at_least(batch, 1, "--batch")
     at_least(depth, 0, "--depth")
     conventions = _conventions(as_)
     bound = _limit(limit)
-    costs: list[Cost] = [explorer.cost(net, input=size, classes=classes, batch=batch) for net in nets]
+    ask = wanted(on, How(mode, dtype, compile, channels_last, reference, lean), size, classes)
+    sizes, largest = batches(batch, nets, ask)
+    costs: list[Cost] = [
+        explorer.cost(net, input=size, classes=classes, batch=its) for net, its in zip(nets, sizes, strict=True)
+    ]
     misses = [] if bound is None else _misses(bound, costs)
     checked = [_verified(c) for c in costs] if verify else []
+    devices = None if ask is None else on_devices(costs, ask, depth, largest)
     if format is Format.json:
-        _print_json(costs, checked, conventions, depth)
+        _print_json(costs, checked, conventions, depth, devices)
     elif format is Format.csv:
-        _print_csv(costs, conventions, depth)
+        _print_csv(costs, conventions, depth, devices)
     else:
-        _print(costs, conventions, depth)
+        _print(costs, conventions, depth, devices)
         for c, rows in zip(costs, checked, strict=False):
             _print_verified(c, rows)
         if verify:
@@ -68,8 +94,20 @@ def cost(
     unexplained = not all(row.explained for rows in checked for row in rows)
     if unexplained:
         typer.echo("explorer: a difference between counters has no known reason", err=True)
-    if misses or unexplained:
+    lost = devices is not None and _tell(devices)
+    if misses or unexplained or lost:
         raise typer.Exit(1)
+
+
+def _tell(devices: OnDevices) -> bool:
+    """Warnings; whether nothing could be measured though it should. Ends the command where it was interrupted."""
+    from explorer.cli.measured_tables import warn
+
+    warn(devices)
+    if devices.interrupted:
+        typer.echo("explorer: interrupted", err=True)
+        raise typer.Exit(130)
+    return bool(devices.measurements) and all(m.outcome == "failed" for m in devices.measurements)
 
 
 def _conventions(text: str | None) -> "Sequence[Convention]":
@@ -94,7 +132,9 @@ def _misses(limit: "Limit", costs: list[Cost]) -> list[str]:
     return [sentence for cost in costs for sentence in broken(limit, cost)]
 
 
-def _print(costs: list[Cost], conventions: "Sequence[Convention]", depth: int | None) -> None:
+def _print(
+    costs: list[Cost], conventions: "Sequence[Convention]", depth: int | None, devices: OnDevices | None
+) -> None:
     if conventions:
         from explorer.cli.conventions import print_counts
 
@@ -107,6 +147,10 @@ def _print(costs: list[Cost], conventions: "Sequence[Convention]", depth: int | 
         print_side_by_side(costs, depth)
     for cost in costs:
         _print_remarks(cost)
+    if devices is not None:
+        from explorer.cli.measured_tables import print_on_devices
+
+        print_on_devices(costs, devices, depth)
 
 
 def _print_remarks(cost: Cost) -> None:
@@ -118,7 +162,11 @@ def _print_remarks(cost: Cost) -> None:
 
 
 def _print_json(
-    costs: list[Cost], checked: "list[list[Comparison]]", conventions: "Sequence[Convention]", depth: int | None
+    costs: list[Cost],
+    checked: "list[list[Comparison]]",
+    conventions: "Sequence[Convention]",
+    depth: int | None,
+    devices: OnDevices | None,
 ) -> None:
     found = [c.as_dict(depth) for c in costs]
     if conventions:
@@ -129,6 +177,8 @@ def _print_json(
         shown |= _as_json(c, bool(checked))
     for shown, rows in zip(found, checked, strict=False):
         shown["verify"] = [row._asdict() for row in rows]
+    if devices is not None:
+        found = [shown | devices.as_dict(place) for place, shown in enumerate(found)]
     typer.echo(json.dumps(found[0] if len(found) == 1 else found))
 
 
@@ -154,7 +204,14 @@ def _print_training(costs: list[Cost]) -> None:
         print_training(costs, verify=True)
 
 
-def _print_csv(costs: list[Cost], conventions: "Sequence[Convention]", depth: int | None) -> None:
+def _print_csv(
+    costs: list[Cost], conventions: "Sequence[Convention]", depth: int | None, devices: OnDevices | None
+) -> None:
+    if devices is not None:
+        from explorer.cli.measured_tables import print_on_devices_csv
+
+        print_on_devices_csv(costs, devices)
+        return
     if not conventions:
         print_parts_csv(costs, DEFAULT_DEPTH if depth is None else depth)
         return

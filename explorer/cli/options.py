@@ -29,7 +29,6 @@ Input = Annotated[
     str | None, typer.Option("--input", metavar="CxHxW", help="Input size in place of the network's own.")
 ]
 Classes = Annotated[int | None, typer.Option("--classes", help="Number of classes.")]
-Batch = Annotated[int, typer.Option("--batch", help="Images: MACs and activations are those of the whole batch.")]
 Workspace = Annotated[str, typer.Option("--workspace", help="Folder of the store and the report.")]
 OutputFormat = Annotated[Format, typer.Option("--format", help="table, json or csv.")]
 

@@ -1,0 +1,270 @@
+"""explorer cost --on: networks measured on devices that are here, and predicted for those that are not."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from explorer.analysis.cost import Cost
+from explorer.cli.options import at_least
+from explorer.errors import UserError
+
+if TYPE_CHECKING:
+    from explorer.analysis.device import Device
+    from explorer.analysis.memory import Memory
+    from explorer.analysis.roofline import Latency
+    from explorer.measure import Largest, Measurement, Setting
+    from explorer.measure.run import Progress
+
+On = Annotated[
+    str | None,
+    typer.Option(
+        "--on",
+        metavar="DEVICE[,DEVICE...]",
+        help="cpu, cuda, mps: measured here; a device's name (explorer list) or FILE.toml: predicted for it.",
+    ),
+]
+Mode = Annotated[str | None, typer.Option("--mode", help="With --on: train (default), a whole step, or infer.")]
+Dtype = Annotated[str | None, typer.Option("--dtype", help="With --on: fp32 (default), bf16, fp16.")]
+Compile = Annotated[bool, typer.Option("--compile", help="With --on: by torch.compile.")]
+ChannelsLast = Annotated[bool, typer.Option("--channels-last", help="With --on: images as N, H, W, C.")]
+Reference = Annotated[bool, typer.Option("--reference", help="With --on: plain layers, no faster substitutes.")]
+Lean = Annotated[bool, typer.Option("--lean", help="With --on: the substitutes that need least memory.")]
+BatchOrMax = Annotated[
+    str,
+    typer.Option("--batch", metavar="N|max", help="Images; max: as many as fit on the device of --on."),
+]
+HERE = re.compile(r"cpu|mps|cuda(:\d+)?")
+MAX = "max"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What --on asks for: devices to measure on and devices to predict for, in the order given, and how."""
+
+    here: tuple[str, ...]
+    elsewhere: "tuple[Device, ...]"
+    setting: "Setting"  # of any device and batch
+
+    def on(self, device: str, batch: int) -> "Setting":
+        """The setting of a measurement."""
+        return replace(self.setting, device=device, batch=batch)
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What is predicted of a network for a device; None for what is not."""
+
+    latency: "Latency | None"
+    memory: "Memory | None"
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "latency": None if self.latency is None else self.latency.as_dict(),
+            "memory": None if self.memory is None else self.memory.as_dict(),
+        }
+
+
+@dataclass(frozen=True)
+class Column:
+    """A device, and what there is for each network. `measured` is empty for a device that is not here."""
+
+    name: str
+    measured: "tuple[Measurement, ...]"
+    predicted: tuple[Predicted, ...]
+
+
+@dataclass(frozen=True)
+class OnDevices:
+    """Everything that --on adds."""
+
+    wanted: Wanted
+    columns: tuple[Column, ...]
+    largest: "tuple[Largest, ...]"  # with --batch max, of each network
+    interrupted: bool
+
+    @property
+    def measurements(self) -> "list[Measurement]":
+        """Of all devices."""
+        return [measurement for column in self.columns for measurement in column.measured]
+
+    def as_dict(self, place: int) -> dict[str, Any]:
+        """What the JSON of the network at this place gains."""
+        measured = {column.name: column.measured[place].as_dict() for column in self.columns if column.measured}
+        predicted = {column.name: column.predicted[place].as_dict() for column in self.columns}
+        largest = {"largest_batch": self.largest[place].as_dict()} if self.largest else {}
+        return {"measured": measured, "predicted": predicted, **largest}
+
+
+class How(NamedTuple):
+    """Options that only --on gives a meaning, by their names; each is false where it is not given."""
+
+    mode: str | None
+    dtype: str | None
+    compile: bool
+    channels_last: bool
+    reference: bool
+    lean: bool
+
+
+def wanted(on: str | None, how: How, size: tuple[int, int, int] | None, classes: int | None) -> Wanted | None:
+    """What the options ask for; None without --on. Raises UserError for what cannot be asked for."""
+    if on is None:
+        for option, value in how._asdict().items():
+            if value:
+                raise UserError(f"--{option.replace('_', '-')} needs --on DEVICE, such as --on cpu")
+        return None
+    from explorer.measure import Setting
+
+    if how.reference and how.lean:
+        raise UserError("--reference and --lean exclude each other")
+    words = [word.strip() for word in on.split(",")]
+    for word in words:
+        if not word:
+            raise UserError("--on: name devices, such as --on cpu or --on cuda,h200")
+        if words.count(word) > 1:
+            raise UserError(f"--on: {word[:100]} is given twice")
+    setting = Setting(
+        mode=how.mode or "train",
+        dtype=how.dtype or "fp32",
+        compile=how.compile,
+        channels_last=how.channels_last,
+        layers="reference" if how.reference else "lean" if how.lean else "balanced",
+        input=size,
+        classes=classes,
+    )
+    here = tuple(word for word in words if HERE.fullmatch(word))
+    return Wanted(here, tuple(_found(word) for word in words if word not in here), setting)
+
+
+def _found(word: str) -> "Device":
+    """A device that is predicted for."""
+    from explorer.analysis.device import find_device
+
+    try:
+        return find_device(word)
+    except UserError as error:
+        raise UserError(f"--on: {error} What is here is measured: cpu, cuda, mps.") from error
+
+
+def batches(text: str, nets: Sequence[str], ask: Wanted | None) -> "tuple[list[int], tuple[Largest, ...]]":
+    """The batch of each network; where the largest is asked for, how it was found. Raises UserError."""
+    if text != MAX:
+        if not text.isdecimal():
+            raise UserError(f"--batch: '{text[:60]}' is neither a number of images nor {MAX}")
+        at_least(int(text), 1, "--batch")
+        return [int(text)] * len(nets), ()
+    if ask is None or len(ask.here) != 1 or ask.elsewhere:
+        raise UserError(f"--batch {MAX} needs --on with one device that is here, such as --on cpu")
+    import explorer
+    from explorer.measure import largest_batch
+
+    for net in nets:
+        explorer.cost(net, input=ask.setting.input, classes=ask.setting.classes)  # bad input before anything runs
+    with _progress() as progress:
+        found = tuple(
+            largest_batch(net, ask.on(ask.here[0], 1), progress=lambda words: progress(0.0, words)) for net in nets
+        )
+    return [largest.batch or 1 for largest in found], found
+
+
+def on_devices(costs: Sequence[Cost], ask: Wanted, depth: int | None, largest: "tuple[Largest, ...]") -> OnDevices:
+    """Measures and predicts; `depth`: levels of parts, none by default. Ctrl-C leaves what is known until then.
+
+    Raises UserError, before anything runs, for devices that are not here and for what they cannot do.
+    """
+    from explorer.measure import Interrupted, check
+
+    elsewhere = {
+        device.name: Column(device.name, (), tuple(_predicted(cost, ask, device) for cost in costs))
+        for device in ask.elsewhere
+    }
+    for device in ask.here:
+        try:
+            check(ask.on(device, 1))
+        except UserError as error:
+            raise UserError(f"--on: {error}; others are predicted for by name, such as --on h200") from error
+    here: list[Column] = []
+    interrupted = False
+    for device in ask.here:
+        try:
+            measured = _measured(costs, ask, device, depth or 0, largest)
+        except Interrupted as stopped:
+            measured, interrupted = stopped.measurements, True
+        itself = [_recognised(measurement) for measurement in measured]
+        predicted = [_predicted(cost, ask, its, device) for cost, its in zip(costs, itself, strict=True)]
+        here.append(Column(device, tuple(measured), tuple(predicted)))
+        if interrupted:
+            break
+    return OnDevices(ask, (*here, *elsewhere.values()), largest, interrupted)
+
+
+def _measured(
+    costs: Sequence[Cost], ask: Wanted, device: str, depth: int, largest: "tuple[Largest, ...]"
+) -> "list[Measurement]":
+    """Networks of which not even one image fits are not measured again."""
+    from explorer.measure import Measurement, measure
+
+    settings = [ask.on(device, cost.batch) for cost in costs]
+    refused = {place: found.refused for place, found in enumerate(largest) if found.batch is None}
+    left = [place for place in range(len(costs)) if place not in refused]
+    found: dict[int, Measurement] = {}
+    for place, trial in refused.items():
+        assert trial is not None
+        found[place] = Measurement(costs[place].network, settings[place], trial.outcome, trial.reason)
+    if left:
+        with _progress() as progress:
+            made = measure(
+                [costs[i].network for i in left], [settings[i] for i in left], depth=depth, progress=progress
+            )
+        found.update(zip(left, made, strict=True))
+    return [found[place] for place in range(len(costs))]
+
+
+@contextmanager
+def _progress() -> "Iterator[Progress]":
+    """A bar on stderr."""
+    from tqdm import tqdm
+
+    with tqdm(total=100, bar_format="{percentage:3.0f}%|{bar:20}| {postfix} [{elapsed}]", leave=False) as bar:
+
+        def show(fraction: float, words: str) -> None:
+            bar.set_postfix_str(words, refresh=False)
+            bar.update(100 * fraction - bar.n)
+            bar.refresh()
+
+        yield show
+
+
+def _predicted(cost: Cost, ask: Wanted, device: "Device | None", here: str = "") -> Predicted:
+    """For a device as it is described; None: it is not, and only memory is predicted."""
+    from explorer.analysis.memory import memory, predictable
+    from explorer.analysis.roofline import latency
+
+    setting = ask.setting
+    if not predictable(cost.graph):
+        return Predicted(None, None)
+    time = None
+    if device is not None and not setting.compile:
+        time = latency(cost.graph, device, cost.batch, setting.mode, setting.dtype, setting.channels_last)
+    if setting.dtype != "fp32" and setting.training:  # autocast: some numbers are halves
+        return Predicted(time, None)
+    gpu = here.startswith("cuda") if here else device is not None and not device.threads
+    element = 4 if setting.dtype == "fp32" else 2
+    kind = "cuda" if gpu else "cpu"
+    return Predicted(time, memory(cost.graph, cost.batch, setting.mode, element, kind, setting.layers))
+
+
+def _recognised(measurement: "Measurement") -> "Device | None":
+    """The description of the device that was measured on, where there is one for as many threads."""
+    from explorer.analysis.device import recognise
+
+    environment = measurement.environment
+    found = recognise(environment["device_name"]) if environment.get("device_name") else None
+    if found is None or (found.threads and found.threads != environment["threads"]):
+        return None
+    return found
