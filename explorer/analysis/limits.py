@@ -17,6 +17,7 @@ OPTION = "--limit"
 QUANTITIES: dict[str, Callable[[Cost], int | Fraction | None]] = {
     "params": lambda cost: cost.params,
     "macs": lambda cost: cost.macs,
+    "flops": lambda cost: 2 * cost.macs,
     "activations": lambda cost: cost.activations,
     "depth": lambda cost: cost.depth,
     "chain": lambda cost: cost.chain,

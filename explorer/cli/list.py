@@ -1,4 +1,4 @@
-"""explorer list: networks, families, blocks and modifiers by name."""
+"""explorer list: networks, families, blocks, modifiers and devices by name."""
 
 from typing import Annotated
 
@@ -14,11 +14,12 @@ KINDS = {"network": "networks", "block": "blocks and modifiers that fill a slot"
 
 
 def list_(pattern: Pattern = None, runs: Runs = False, workspace: Workspace = "explorer-work") -> None:
-    """What there is by name: networks, blocks, units, modifiers, primitives, data sets; or past runs."""
+    """What there is by name: networks, blocks, modifiers, primitives, devices, data sets, experiments; or past runs."""
     if runs:
         _list_runs(workspace)
         return
-    shown = _definitions(pattern) + _primitives(pattern) + _data(pattern)
+    shown = _definitions(pattern) + _primitives(pattern) + _devices(pattern) + _data(pattern)
+    shown += _experiments(pattern)
     if not shown:
         from explorer.errors import nearest
         from explorer.grammar.library import shipped
@@ -63,8 +64,29 @@ def _primitives(pattern: str | None) -> list[str]:
     return ["primitives, joins and folds:", *lines] if lines else []
 
 
+def _devices(pattern: str | None) -> list[str]:
+    from explorer.analysis.device import shipped_devices
+
+    lines = [
+        f"  {name:16}{device.source.partition(';')[0]}{'' if device.measured else '; not measured'}"
+        for name, device in shipped_devices().items()
+        if _matches(name, pattern)
+    ]
+    return ["devices, for predictions:", *lines] if lines else []
+
+
 def _data(pattern: str | None) -> list[str]:
-    return ["data:", "  digits"] if _matches("digits", pattern) else []
+    from explorer.train.data import SOURCES
+
+    names = [name for name in SOURCES if _matches(name, pattern)]
+    return ["data:", *[f"  {name}" for name in names]] if names else []
+
+
+def _experiments(pattern: str | None) -> list[str]:
+    from explorer.catalog.experiments import titles
+
+    lines = [f"  {name:<20}{title}" for name, title in titles().items() if _matches(name, pattern)]
+    return ["experiments (explorer sweep NAME):", *lines] if lines else []
 
 
 def _list_runs(workspace: str) -> None:

@@ -10,6 +10,12 @@ from explorer.cli.options import Workspace
 Runs = Annotated[list[int] | None, typer.Argument(metavar="[RUN...]", help="Runs to include (default: all).")]
 Axis = Annotated[str | None, typer.Option(help="Column of the figure's axis: macs, params, test_error, ...")]
 Open = Annotated[bool, typer.Option("--open", help="Open the page in a browser.")]
+Import = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--import", metavar="STORE", help="First copy in what another store (file or workspace) has; may be repeated."
+    ),
+]
 
 
 class ReportFormat(StrEnum):
@@ -26,10 +32,13 @@ def report(
     x: Axis = None,
     y: Axis = None,
     open: Open = False,
+    import_: Import = None,
     format: Annotated[ReportFormat, typer.Option("--format", help="html, csv, json or latex.")] = ReportFormat.html,
     workspace: Workspace = "explorer-work",
 ) -> None:
     """The report of what is stored: tables, figures, what the differences are worth."""
+    if import_:
+        _import(workspace, import_)
     if format is not ReportFormat.html:
         from explorer.reports.export import export_table
 
@@ -45,3 +54,11 @@ def report(
         import webbrowser
 
         webbrowser.open(written.html.resolve().as_uri())
+
+
+def _import(workspace: str, others: list[str]) -> None:
+    """Copy other stores in, and say on stderr what came."""
+    from explorer.sweep.importing import import_stores
+
+    for other, came in zip(others, import_stores(workspace, others), strict=True):
+        typer.echo(f"imported {came.trials:,} trials and {came.measurements:,} measurements from {other}", err=True)

@@ -5,28 +5,41 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from explorer.cli.live import Live
 from explorer.cli.options import Format, OutputFormat, Workspace
-from explorer.cli.printing import DASH, difference, print_csv, print_table, whole
-from explorer.cli.train import Budget, Device, Recipe, rate
+from explorer.cli.printing import difference, print_csv, print_table, whole
+from explorer.cli.sweep_tables import COLUMNS, HEADERS, Walking, print_search, print_summaries
+from explorer.cli.train import (
+    Compile,
+    DataDir,
+    Deterministic,
+    Device,
+    Download,
+    Dtype,
+    Lean,
+    Recipe,
+    Reference,
+    TimeLimit,
+    execution,
+    fetch_archive,
+)
+from explorer.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from explorer.sweep.listing import Fit, Listing
-    from explorer.sweep.progress import Progress
+    from explorer.sweep.candidates import Selection
+    from explorer.sweep.files import SweepFile
+    from explorer.sweep.listing import Listing
     from explorer.sweep.records import CandidateRecord
     from explorer.sweep.run import SweepResult
-
-COLUMNS = ("params", "macs", "activations", "depth", "chain")
-HEADERS = ("network", "params", "MACs", "activations", "depth", "chain")
-SHOWN = 20  # candidates of a search, in the table
 
 Bases = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[NET...]",
-        help="Base networks (default: two small ResNets). A number in them may be a range, lo..hi or lo..hi..step: "
-        "'seqresnet(k=8..32..8, r=2..16, N=1..3)'.",
+        metavar="[NET...|FILE.toml|EXPERIMENT]",
+        help="Networks (default: two small ResNets), a sweep file, or one of the papers' experiments (ms-sar/table3). "
+        "A number in a network may be a range, lo..hi or lo..hi..step: 'seqresnet(k=8..32..8, r=2..16, N=1..3)'.",
     ),
 ]
 Axes = Annotated[
@@ -38,98 +51,197 @@ Limits = Annotated[
     typer.Option(
         "--where",
         metavar="LIMITS",
-        help="Which candidates: 'params<=25e6 and macs<=4e9', over params, macs, flops, activations, depth, chain and "
-        "the network's parameters. The nearest to their limits come first.",
+        help="Which candidates: 'params<=25e6 and macs<=4e9', over the quantities of `cost --limit` and the network's "
+        "parameters. The nearest to their limits come first.",
     ),
 ]
+Modifiers = Annotated[
+    list[str] | None,
+    typer.Option("--modifier", metavar="MODIFIER", help="Each network without and with it: se; may be repeated."),
+]
+Inputs = Annotated[
+    str | None, typer.Option("--input", metavar="CxHxW[,...]", help="Input sizes, each compared (costs only).")
+]
+Batch = Annotated[int | None, typer.Option("--batch", help="Images whose costs are limited (default: 1).")]
+Budget = Annotated[
+    str | None, typer.Option("--budget", help="Per trial: 5epochs, 60s, 2e15flops, full (default: 20epochs).")
+]
 Data = Annotated[
-    str | None, typer.Option("--data", help="Data set (default: digits; with --no-train each network's own input).")
+    str | None,
+    typer.Option(
+        "--data",
+        metavar="NAME|FOLDER",
+        help="As for train (default: digits; with --no-train each network's own input).",
+    ),
 ]
 Scales = Annotated[str | None, typer.Option("--scales", help="MS-SAR scales; all subsets are compared: 1,2,4.")]
-Seeds = Annotated[int, typer.Option("--seeds", help="Trials of each network.")]
+Seeds = Annotated[int | None, typer.Option("--seeds", help="Trials of each network (default: 3).")]
 NoTrain = Annotated[bool, typer.Option("--no-train", help="Costs only.")]
-Workers = Annotated[int | None, typer.Option("--workers", help="Processes (default: one per core).")]
+Workers = Annotated[int | None, typer.Option("--workers", help="Processes (default: one per core or GPU).")]
+Engine = Annotated[str, typer.Option("--engine", help="Where trials run: local, ray, ray:ADDRESS (docs/cluster.md).")]
+PerDevice = Annotated[int, typer.Option("--per-device", help="Trials that share a GPU.")]
+MemoryLimit = Annotated[float | None, typer.Option("--memory-limit", metavar="GIB", help="Of a trial's process.")]
 
 
 def sweep(
     nets: Bases = None,
     scales: Scales = None,
     axis: Axes = None,
+    modifier: Modifiers = None,
     where: Limits = None,
+    input: Inputs = None,
+    batch: Batch = None,
     data: Data = None,
-    budget: Budget = "20epochs",
-    seeds: Seeds = 3,
+    data_dir: DataDir = None,
+    download: Download = False,
+    budget: Budget = None,
+    seeds: Seeds = None,
     recipe: Recipe = None,
+    reference: Reference = False,
+    lean: Lean = False,
+    dtype: Dtype = "fp32",
+    compile: Compile = False,
+    deterministic: Deterministic = False,
     no_train: NoTrain = False,
+    engine: Engine = "local",
     workers: Workers = None,
+    per_device: PerDevice = 1,
+    time_limit: TimeLimit = None,
+    memory_limit: MemoryLimit = None,
     device: Device = "cpu",
     workspace: Workspace = "explorer-work",
     format: OutputFormat = Format.table,
 ) -> None:
     """Compare networks: costs at once, then short training, then a report. Interrupted, it goes on where it was."""
-    from explorer.sweep.candidates import DEFAULT_BASES, parse_scales
-    from explorer.sweep.listing import is_search
+    from explorer.sweep.run import DEFAULT_BUDGET, DEFAULT_SEEDS
+
+    file = _file(nets or [])
+    selection = _selection(file, nets or [], scales, axis, modifier, where, input, batch)
+    length = budget or (file.budget if file else None) or DEFAULT_BUDGET
+    if no_train and (selection.is_search or selection.inputs):
+        _search(selection, data, format)
+        return
+    settings: dict[str, Any] = {
+        "experiment": file.name if file else None,
+        "budget": length,
+        "seeds": next((n for n in (seeds, file.seeds if file else None) if n is not None), DEFAULT_SEEDS),
+        "data_dir": data_dir,
+        "recipe": recipe or (file.recipe if file else None),
+        "execution": execution(reference, lean, dtype, compile, deterministic),
+        "workspace": workspace,
+        "watch": Walking(),
+    }
+    settings |= {"device": device, "engine": engine, "workers": workers, "per_device": per_device}
+    settings |= {"time_limit": time_limit, "memory_limit": memory_limit}
+    if no_train:
+        from explorer.sweep.run import sweep as run
+
+        _print_costs(run(selection, data=data, train=False, **settings).candidates, format)
+        return
+    names = _names(file, data, length)
+    if download:
+        _fetch(names, data_dir)
+    results = [_train(selection, name, format, settings) for name in names]
+    _report(results, workspace)
+
+
+def _file(nets: list[str]) -> "SweepFile | None":
+    """The sweep file or experiment that is named, if one is. UserError where networks stand beside it."""
+    from explorer.sweep.files import is_file, load
+
+    named = [net for net in nets if is_file(net)]
+    if named and len(nets) > 1:
+        raise UserError(f"NET: the sweep file {named[0][:80]} stands alone; write further networks into a file")
+    return load(named[0]) if named else None
+
+
+def _names(file: "SweepFile | None", data: str | None, length: str) -> "Sequence[str | None]":
+    """The data sets to train on, None being the default; told where one stands in for the papers'."""
+    if data or not file:
+        return [data]
+    if file.stand_in and file.stand_in in file.data_for(length):
+        papers = " and ".join(file.data)
+        typer.echo(f"{file.name}: {file.stand_in} stands in for {papers} within {length}; --data {file.data[0]} is it")
+    return file.data_for(length) or [None]
+
+
+def _fetch(names: "Sequence[str | None]", data_dir: str | None) -> None:
+    """Bring the archives of these data sets here."""
+    for name in filter(None, names):
+        fetch_archive(name, data_dir)
+
+
+def _selection(
+    file: "SweepFile | None",
+    nets: list[str],
+    scales: str | None,
+    axis: list[str] | None,
+    modifier: list[str] | None,
+    where: str | None,
+    input: str | None,
+    batch: int | None,
+) -> "Selection":
+    """Which networks: what the file says, options in place of its entries."""
+    from dataclasses import replace
+
+    from explorer.sweep import candidates as check
+
+    base = file.selection if file else check.Selection(tuple(nets) or check.DEFAULT_BASES)
+    given: dict[str, Any] = {
+        "scales": None if scales is None else check.parse_scales(scales),
+        "axes": tuple(axis) if axis else None,
+        "modifiers": check.check_modifiers(modifier) if modifier else None,
+        "where": where,
+        "inputs": None if input is None else check.parse_inputs(input),
+        "batch": None if batch is None else check.check_batch(batch),
+    }
+    return replace(base, **{name: value for name, value in given.items() if value is not None})
+
+
+def _search(selection: "Selection", data: str | None, format: Format) -> None:
+    """Costs alone of candidates that have to be found."""
+    from explorer.sweep.listing import listings
+    from explorer.train.data import source
+
+    described = source(data) if data else None
+    shape, classes = (described.shape, described.classes) if described else (None, None)
+    print_search(listings(selection, shape, classes, watch=Walking()), format, selection.batch)
+
+
+def _train(selection: "Selection", data: str | None, format: Format, settings: dict[str, Any]) -> "SweepResult":
+    """One data set: costs, training, errors."""
     from explorer.sweep.run import Interrupted
     from explorer.sweep.run import sweep as run
 
-    chosen = None if scales is None else parse_scales(scales)
-    settings: dict[str, Any] = {
-        "axes": axis or (),
-        "where": where,
-        "budget": budget,
-        "seeds": seeds,
-        "data": data,
-        "recipe": recipe,
-        "workspace": workspace,
-    }
-    settings |= {"device": device, "workers": workers}
-    bases = nets or DEFAULT_BASES
-    if no_train and is_search(bases, axis or (), where):
-        _print_search(bases, chosen, axis or (), where, data, format)
-        return
-    costs = run(bases, chosen, train=False, **settings)
-    _print_costs(costs.candidates, format)
-    if no_train:
-        return
-    bar = _Bar()
+    bar = Live()
+
+    def announce(candidates: "tuple[CandidateRecord, ...]", listings: "list[Listing]") -> None:
+        print_summaries(listings, err=format is not Format.table)
+        _print_costs(candidates, format)
+        bar.open()
+
     try:
-        result = run(bases, chosen, progress=bar, **settings)
+        result = run(selection, data=data, announce=announce, progress=bar, **settings)
     except Interrupted as stopped:
         bar.close()
         typer.echo(str(stopped), err=True)
         raise typer.Exit(130) from None
-    bar.close()
+    finally:
+        bar.close()
     _print_errors(result)
+    return result
+
+
+def _report(results: "list[SweepResult]", workspace: str) -> None:
+    """Write the report about the runs; exit code 1 where nothing was trained."""
     from explorer.reports.report import write_report
 
-    assert result.run is not None
-    written = write_report(workspace, [result.run])
+    written = write_report(workspace, [result.run for result in results if result.run is not None])
     for path in (*written.figures, written.html):
         typer.echo(f"wrote {path}")
-    if all(trial.status == "failed" for trial in result.trials):
+    if all(trial.status == "failed" for result in results for trial in result.trials):
         typer.echo("explorer: every trial failed; the report names the reasons", err=True)
         raise typer.Exit(1)
-
-
-class _Bar:
-    """Progress on the terminal."""
-
-    def __init__(self) -> None:
-        from tqdm import tqdm
-
-        self.bar = tqdm(unit="trial", bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]")
-
-    def __call__(self, progress: "Progress") -> None:
-        self.bar.total = progress.total
-        self.bar.n = progress.done
-        left = "" if progress.eta_seconds is None else f"about {progress.eta_seconds:.0f} s left, "
-        state = (
-            "" if progress.ended is None else f" {progress.ended.status}, test error {rate(progress.ended.test_error)}"
-        )
-        self.bar.set_postfix_str(f"{left}{progress.text} seed {progress.seed}{state}", refresh=True)
-
-    def close(self) -> None:
-        self.bar.close()
 
 
 def _plain(candidates: "tuple[CandidateRecord, ...]") -> "dict[str, CandidateRecord]":
@@ -154,65 +266,11 @@ def _print_costs(candidates: "tuple[CandidateRecord, ...]", format: Format) -> N
     shown = []
     for c in candidates:
         params, macs, *rest = _numbers(c)
-        reference = plain[c.base].network
-        extra = (
-            ["", ""] if c is plain[c.base] else [difference(params, reference.params), difference(macs, reference.macs)]
-        )
+        reference = plain.get(c.base, c).network
+        alone = reference is c.network
+        extra = ["", ""] if alone else [difference(params, reference.params), difference(macs, reference.macs)]
         shown.append([c.network.canonical, whole(params), extra[0], whole(macs), extra[1], *map(whole, rest)])
     print_table(["network", "params", "Δ", "MACs", "Δ", "activations", "depth", "chain"], shown)
-
-
-def _print_search(
-    bases: "Sequence[str]",
-    scales: "tuple[int, ...] | None",
-    axes: "Sequence[str]",
-    where: str | None,
-    data: str | None,
-    format: Format,
-) -> None:
-    """The candidates that fit, the nearest first; how many there are goes to stderr where the output is data."""
-    from explorer.sweep.listing import list_fits
-    from explorer.train.data import source
-
-    described = source(data) if data else None
-    shape, classes = (described.shape, described.classes) if described else (None, None)
-    listing = list_fits(bases, scales, axes=axes, where=where, input=shape, classes=classes)
-    _print_summary(listing, err=format is not Format.table)
-    if format is Format.json:
-        rows = [{"network": fit.candidate.text, "canonical": fit.canonical, "scales": fit.candidate.scales}
-                | fit.quantities for fit in listing.fits]  # fmt: skip
-        typer.echo(json.dumps(rows))
-        return
-    if format is Format.csv:
-        print_csv(HEADERS, [[fit.candidate.text, *[fit.quantities[key] for key in COLUMNS]] for fit in listing.fits])
-        return
-    ranked = any(fit.share is not None for fit in listing.fits)
-    shown = [
-        [fit.candidate.text, *[whole(fit.quantities[key]) for key in COLUMNS], *([_share(fit)] if ranked else [])]
-        for fit in listing.fits[:SHOWN]
-    ]
-    print_table([*HEADERS, *(["nearest limit"] if ranked else [])], shown)
-    if listing.fitting > SHOWN:
-        typer.echo(f"and {listing.fitting - SHOWN:,} more; --format csv and json list up to {len(listing.fits):,}")
-
-
-def _print_summary(listing: "Listing", err: bool) -> None:
-    possible = listing.total - sum(count for count, _ in listing.impossible)
-    parts = [f"{listing.total:,} candidates"]
-    if listing.impossible:
-        parts.append(f"{listing.total - possible:,} cannot exist")
-    if listing.removed:
-        parts.append(f"{possible - listing.fitting:,} are beyond the limits")
-        parts.append(f"{listing.fitting:,} fit, nearest to a limit first")
-    typer.echo(", ".join(parts), err=err)
-    for count, reason in listing.impossible:
-        typer.echo(f"  {count:,}: {reason}", err=err)
-    for limit, count in listing.removed:
-        typer.echo(f"  {limit} leaves out {count:,}", err=err)
-
-
-def _share(fit: "Fit") -> str:
-    return DASH if fit.share is None else f"{100 * fit.share:.2f}% of {fit.limit}"
 
 
 def _numbers(candidate: "CandidateRecord") -> list[int]:

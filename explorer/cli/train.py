@@ -6,48 +6,100 @@ import typer
 
 from explorer.cli.options import Net, Workspace
 from explorer.cli.printing import DASH, print_table, short
+from explorer.errors import UserError
 
 if TYPE_CHECKING:
-    from explorer.sweep.records import EpochRecord
+    from explorer.sweep.run import TrainResult
+    from explorer.train.execution import Execution
+    from explorer.train.status import Status
 
-Data = Annotated[str, typer.Option("--data", help="Data set.")]
-Budget = Annotated[str, typer.Option("--budget", help="Per trial: 5epochs or 60s.")]
+Data = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        metavar="NAME|FOLDER",
+        help="digits, context, context-absolute, cifar10, cifar100, or a folder of images (train/CLASS/*.jpg, ...).",
+    ),
+]
+DataDir = Annotated[
+    str | None,
+    typer.Option(
+        "--data-dir", metavar="FOLDER", help="Where CIFAR archives lie (or EXPLORER_DATA; ~/.cache/explorer)."
+    ),
+]
+Download = Annotated[bool, typer.Option("--download", help="Fetch the data's archive unless it is there.")]
+Budget = Annotated[str, typer.Option("--budget", help="5epochs, 60s, 2e15flops, or full: the paper's epochs.")]
 Recipe = Annotated[str | None, typer.Option("--recipe", help="Training recipe in place of the paper's.")]
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, mps.")]
+Reference = Annotated[bool, typer.Option("--reference", help="Train the plain module, without faster layers.")]
+Lean = Annotated[bool, typer.Option("--lean", help="Train with the layers that keep least in memory.")]
+Dtype = Annotated[str, typer.Option("--dtype", help="Numbers of convolutions and linear layers: fp32, bf16, fp16.")]
+Compile = Annotated[bool, typer.Option("--compile", help="Compile the network with torch.compile.")]
+Deterministic = Annotated[
+    bool, typer.Option("--deterministic", help="Only algorithms that give the same bits each time.")
+]
+TimeLimit = Annotated[float | None, typer.Option("--time-limit", metavar="SECONDS", help="Stop a trial after this.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of weights and of the order of images.")]
 
 
 def train(
     net: Net,
     data: Data = "digits",
+    data_dir: DataDir = None,
+    download: Download = False,
     budget: Budget = "20epochs",
     recipe: Recipe = None,
     seed: Seed = 0,
+    reference: Reference = False,
+    lean: Lean = False,
+    dtype: Dtype = "fp32",
+    compile: Compile = False,
+    deterministic: Deterministic = False,
+    time_limit: TimeLimit = None,
     device: Device = "cpu",
     workspace: Workspace = "explorer-work",
 ) -> None:
-    """Train one network within a budget; history and errors are stored."""
+    """Train one network within a budget; history, errors and weights are kept. Interrupted, it goes on."""
     from tqdm import tqdm
 
     from explorer.sweep.run import train_one
+    from explorer.train.launcher import rank
 
-    with tqdm(total=100, bar_format="{l_bar}{bar}| {elapsed}<{remaining}{postfix}", leave=False) as bar:
+    if download:
+        fetch_archive(data, data_dir)
+    first = rank() == 0
+    with tqdm(total=100, bar_format="{l_bar}{bar:12}| {elapsed}{postfix}", leave=False, disable=not first) as bar:
 
-        def progress(fraction: float, epoch: "EpochRecord | None") -> None:
-            bar.update(100 * fraction - bar.n)
-            if epoch is not None:
-                bar.set_postfix_str(f", train loss {decimal(epoch.train_loss)}")
+        def progress(status: "Status") -> None:
+            bar.update(100 * status.fraction - bar.n)
+            bar.set_postfix_str(live(status))
 
-        result = train_one(
-            net,
-            budget=budget,
-            seed=seed,
-            data=data,
-            recipe=recipe,
-            workspace=workspace,
-            device=device,
-            progress=progress,
-        )
+        try:
+            result = train_one(
+                net,
+                budget=budget,
+                seed=seed,
+                data=data,
+                data_dir=data_dir,
+                recipe=recipe,
+                execution=execution(reference, lean, dtype, compile, deterministic),
+                workspace=workspace,
+                device=device,
+                time_limit=check_time_limit(time_limit),
+                progress=progress,
+            )
+        except KeyboardInterrupt as stopped:
+            bar.close()
+            typer.echo(f"interrupted{f'; {stopped}' if str(stopped) else ''}; the same command again goes on", err=True)
+            raise typer.Exit(130) from None
+    if first:
+        _print(result, data)
+    if result.trial.status == "failed":
+        raise typer.Exit(1)
+
+
+def _print(result: "TrainResult", data: str) -> None:
+    """The epochs, and how it ended."""
     trial, network = result.trial, result.candidate.network
     rows = [
         [str(e.epoch), f"{e.lr:.4f}", decimal(e.train_loss), rate(e.train_error), rate(e.validation_error)]
@@ -59,10 +111,69 @@ def train(
     if trial.message:
         typer.echo(f"{trial.status}: {trial.message}")
     errors = f"test error {rate(trial.test_error)}   validation {rate(trial.validation_error)}"
-    how = f"{trial.budget}, seed {trial.seed}, {data}; final weights, test read once"
+    weights = {"final": "final weights", "best": "best epoch's weights", "snapshots": "vote of all cycles' weights"}
+    reported = weights[trial.recipe.get("reports", "final")]
+    how = f"{trial.budget}, {trial.recipe['name']}, seed {trial.seed}, {data}; {reported}, test read once"
     typer.echo(f"{short(network.macs, 'MACs')}   {errors}   train {rate(trial.train_error)}   ({how})")
-    if trial.status == "failed":
-        raise typer.Exit(1)
+
+
+def execution(reference: bool, lean: bool, dtype: str, compile: bool, deterministic: bool) -> "Execution":
+    """How to compute, as the options say it. UserError where they contradict each other."""
+    from explorer.train.execution import Execution
+    from explorer.train.launcher import size
+
+    if reference and lean:
+        raise UserError("--reference and --lean name two kinds of layers; give one of them")
+    layers = "reference" if reference else "lean" if lean else "balanced"
+    return Execution(layers, dtype, compile, deterministic, size()).check()
+
+
+def check_time_limit(seconds: float | None) -> float | None:
+    """A sensible number of seconds, or none. UserError naming --time-limit."""
+    from explorer.sweep.placing import Placement
+
+    Placement("local", "cpu", None, 1, seconds, None).check()
+    return seconds
+
+
+def live(status: "Status") -> str:
+    """Loss, error, speed and time left, for the line on the terminal; what is not known is left out."""
+    parts = [f"epoch {status.epoch}"]
+    if status.loss is not None and status.error is not None:
+        parts.append(f"loss {status.loss:.3f}, error {rate(status.error)}")
+    elif status.latest is not None:
+        parts.append(f"loss {decimal(status.latest.train_loss)}, error {rate(status.latest.train_error)}")
+    if status.images_per_second is not None and status.flops_per_second is not None:
+        share = DASH if status.peak_share is None else f"{100 * status.peak_share:.0f}%"
+        parts.append(f"{status.images_per_second:,.0f} images/s")
+        parts.append(f"{short(status.flops_per_second, 'FLOP/s')} ({share} of peak)")
+    if status.seconds_left is not None:
+        parts.append(f"{clock(status.seconds_left)} left")
+    if status.notice:
+        parts.append(status.notice)
+    return ", ".join(parts)
+
+
+def clock(seconds: float) -> str:
+    """75 s as 1:15, an hour and more as 1:01:15."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def fetch_archive(data: str, data_dir: str | None) -> None:
+    """Bring the archive of a data set, if it has one, into the folder of archives."""
+    from tqdm import tqdm
+
+    from explorer.train.data import source
+    from explorer.train.data.download import fetch
+    from explorer.train.data.sources import archive_folder
+
+    archive = source(data).archive
+    if archive is None:
+        return
+    with tqdm(total=archive.size, unit="B", unit_scale=True, desc=archive.file, leave=False) as bar:
+        fetch(archive, archive_folder(data_dir), lambda here, whole: bar.update(here - bar.n))
 
 
 def rate(fraction: float | None) -> str:

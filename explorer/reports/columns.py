@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 from explorer.errors import UserError, nearest
+from explorer.reports.quantities import LABELS
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of networks (exact counts) or of trials (measured fractions, shown in percent)."""
+    """A column of networks (exact counts, predictions) or of trials (measured fractions, shown in percent)."""
 
     name: str
     label: str  # with its unit, for axes
@@ -22,6 +23,7 @@ COLUMNS = {
         Column("activations", "activations of one image", False),
         Column("depth", "depth, in layers as the papers count", False),
         Column("chain", "longest chain of dependent layers", False),
+        *[Column(name, label, False) for name, label in LABELS.items()],
         Column("test_error", "test error (%)", True),
         Column("validation_error", "validation error (%)", True),
         Column("train_error", "training error (%)", True),

@@ -3,14 +3,21 @@
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from explorer.reports import numbers
 from explorer.reports.claims import Claims, caveats, sentence
+from explorer.reports.columns import COLUMNS, Column
 from explorer.reports.evidence import environment, evidence
+from explorer.reports.experiment import Experiment
+from explorer.reports.statistics import Sample
 from explorer.reports.study import Group, Study
 from explorer.reports.table import cells, group_lines, headings
 from explorer.sweep.records import DIVERGED, DONE, FAILED, TrialRecord
+
+if TYPE_CHECKING:
+    from explorer.reports.edf import SpaceErrors
+    from explorer.reports.pareto import Front
 
 
 @dataclass(frozen=True)
@@ -35,11 +42,14 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """A study with its comparisons and its pictures by kind: accuracy, differences, reach, curves."""
+    """A study with its comparisons, pictures by kind (accuracy, pareto, edf, ...), front, spaces, experiments."""
 
     study: Study
     claims: Claims
     pictures: Mapping[str, Sequence[Picture]]
+    front: "Front | None" = None
+    spaces: "Sequence[SpaceErrors]" = ()
+    experiments: Sequence[Experiment] = ()
 
 
 def render(sections: Sequence[Section]) -> str:
@@ -75,6 +85,11 @@ def _section(section: Section) -> dict[str, Any]:
         "missing": _missing(study),
         "tables": [_table(study, group, claims) for group in study.groups],
         "pictures": section.pictures,
+        "below": {
+            "pareto": None if section.front is None else _front(section.front),
+            "edf": _spaces(section.spaces) if section.spaces else None,
+        },
+        "experiments": [_experiment(study, experiment) for experiment in section.experiments],
         "evidence": evidence(study, claims),
         "environment": environment(study),
         "trials": [_trial(row.text, trial) for row in study.rows for trial in row.trials],
@@ -135,6 +150,72 @@ def _table(study: Study, group: Group, claims: Claims) -> dict[str, Any]:
         "headings": headings(group),
         "lines": table,
     }
+
+
+def _front(front: "Front") -> dict[str, Any]:
+    """The table of the Pareto front."""
+    tested = any(column.error for column in (front.x, front.y))
+    lines = []
+    for point in front.best:
+        values = [_value(point.x, front.x), _value(point.y, front.y)]
+        test = [_value(point.row.sample("test_error"), COLUMNS["test_error"])] if tested else []
+        lines.append((point.row.text, "", [*values, *test, str(len(point.row.done))], point is front.knee))
+    headings = [front.x.label, front.y.label, *([COLUMNS["test_error"].label] if tested else []), "trials"]
+    return {"name": "On the front", "headings": headings, "lines": lines}
+
+
+def _spaces(spaces: "Sequence[SpaceErrors]") -> dict[str, Any]:
+    """The table of design spaces: what became of their networks, and how they were drawn."""
+    headings = ["done", "diverged", "failed", "missing", "median error (%)", "lowest (%)"]
+    lines = []
+    for space in spaces:
+        counts = [len(space.errors), space.diverged, space.failed, space.missing]
+        errors = [numbers.percent(space.median), numbers.percent(space.errors[0])]
+        lines.append((space.name, space.how, [*map(str, counts), *errors], False))
+    return {"name": "Space", "headings": headings, "lines": lines}
+
+
+def _experiment(study: Study, experiment: Experiment) -> dict[str, Any]:
+    """The table of an experiment: ours, and what the paper prints."""
+    datasets = experiment.datasets
+    headings = ["test error here (%)", "training error here (%)", "n", *(f"printed, {name}" for name in datasets)]
+    lines = []
+    for line in experiment.lines:
+        assert line.row is not None
+        ours = [_value(line.row.sample(name), COLUMNS[name]) for name in ("test_error", "train_error")]
+        printed = [line.printed.get(name, numbers.DASH) for name in datasets]
+        about = line.network if line.name else ""
+        lines.append((line.name or line.network, about, [*ours, str(len(line.row.done)), *printed], False))
+    file = experiment.file
+    return {
+        "title": f"{file.name}: {file.title}",
+        "about": file.about,
+        "claims": experiment.claims,
+        "table": {"name": "Network, as the paper calls it", "headings": headings, "lines": lines},
+        "note": _apart(study, datasets),
+    }
+
+
+def _apart(study: Study, datasets: Sequence[str]) -> str:
+    """In what the papers' measurements differ from ours."""
+    ways = [
+        *(["on other data"] if study.data.name not in datasets else []),
+        *(["after full training"] if study.budget != "full" else []),
+    ]
+    if not datasets or not ways:
+        return ""
+    return (
+        f"What is printed was measured by the papers' authors {numbers.listed(ways)}, in percent; it cannot be "
+        "compared in height with what was measured here."
+    )
+
+
+def _value(value: Sample, column: Column) -> str:
+    """A number with its spread over seeds."""
+    if not column.error:
+        return numbers.DASH if value.mean is None else f"{value.mean:,.4g}" if value.mean % 1 else f"{value.mean:,.0f}"
+    spread = "" if value.std is None else f" ± {numbers.percent(value.std)}"
+    return f"{numbers.percent(value.mean)}{spread}"
 
 
 def _trial(text: str, trial: TrialRecord) -> list[str]:

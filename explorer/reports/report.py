@@ -8,14 +8,18 @@ from pathlib import Path
 
 from explorer.reports.claims import Claims, compare
 from explorer.reports.columns import Column, column
+from explorer.reports.edf import SpaceErrors, in_spaces, spaces_of
+from explorer.reports.experiment import experiments_of
 from explorer.reports.numbers import budget, plural
 from explorer.reports.page import Picture, Section, render
+from explorer.reports.pareto import Front, front_of
 from explorer.reports.study import Findings, Group, Study, read
 from explorer.reports.writing import make_folder, write_files
+from explorer.sweep.candidates import DIGEST
 from explorer.sweep.store import DEFAULT_WORKSPACE
 
 PAGE = "report.html"
-_OURS = re.compile(r"(study-\d+-)?(accuracy|differences|reach|curves(-\d+)?)\.png")
+_OURS = re.compile(r"(study-\d+-)?(accuracy|pareto|edf|differences|reach|curves(-\d+)?)\.png")
 
 
 @dataclass(frozen=True)
@@ -66,14 +70,18 @@ def _remove_old(folder: Path, files: Mapping[str, bytes]) -> None:
 
 def _section(study: Study, findings: Findings, axes: tuple[Column, Column], prefix: str) -> Section:
     """A study's comparisons and pictures."""
-    claims = compare(study)
+    claims, front = compare(study), front_of(study, *axes)
+    error = axes[1] if axes[1].error else column("test_error", "--y")
+    spaces = spaces_of(study, error)
     pictures = {
         "accuracy": _accuracy(study, axes, prefix),
+        "pareto": _pareto(study, front, prefix),
+        "edf": _edf(study, spaces, error, prefix),
         "differences": _differences(study, claims, prefix),
         "reach": _reach(study, prefix),
         "curves": _curves(study, findings, prefix),
     }
-    return Section(study, claims, pictures)
+    return Section(study, claims, pictures, front, spaces, experiments_of(study))
 
 
 def _accuracy(study: Study, axes: tuple[Column, Column], prefix: str) -> list[Picture]:
@@ -83,11 +91,11 @@ def _accuracy(study: Study, axes: tuple[Column, Column], prefix: str) -> list[Pi
     from explorer.reports.style import png
 
     x, y = axes
-    points = points_of(study, x, y)
+    found = in_spaces(study)  # too many to be joined and named: the Pareto front shows them
+    points = [point for point in points_of(study, x, y) if point.row.network.digest[:DIGEST] not in found]
     if not points:
         return []
-    printed = printed_points(x.name, y.name)
-    title = f"Measured here: {study.data.name}, {budget(study.budget)}, {plural(len(study.seeds), 'seed')}"
+    printed, title = printed_points(x.name, y.name), _measured(study)
     caption = (
         "Circles are plain networks, asterisks networks with MS-SAR; lines join the sizes of one family. Bars are one "
         "standard deviation over seeds to each side; plain networks and those with all scales are drawn a hair apart."
@@ -99,6 +107,48 @@ def _accuracy(study: Study, axes: tuple[Column, Column], prefix: str) -> list[Pi
         )
     figure = accuracy_figure(points, printed, x, y, title)
     return [Picture(f"{prefix}accuracy", png(figure), caption, f"{y.label} against {x.label} for every network")]
+
+
+def _measured(study: Study) -> str:
+    """What a figure of measured errors says above it: data, budget and seeds."""
+    return f"Measured here: {study.data.name}, {budget(study.budget)}, {plural(len(study.seeds), 'seed')}"
+
+
+def _pareto(study: Study, front: Front | None, prefix: str) -> list[Picture]:
+    """The figure of the Pareto front."""
+    from explorer.reports.pareto import KNEE, pareto_figure
+    from explorer.reports.style import png
+
+    if front is None:
+        return []
+    caption = (
+        f"The front are the {len(front.best)} of {plural(len(front.points), 'network')} that no other beats in both; "
+        f"bars are one standard deviation over seeds to each side. The knee is {KNEE}"
+        + ("." if front.knee else "; this front has none.")
+    )
+    if any(column.name == "validation_error" for column in (front.x, front.y)):
+        caption += " Networks are chosen by validation errors; the table adds the test errors of those chosen."
+    description = f"{front.y.label} against {front.x.label}: every network, the Pareto front, its knee"
+    measured = front.x.error or front.y.error
+    title = _measured(study) if measured else f"Costs on images of {study.data.name}"
+    return [Picture(f"{prefix}pareto", png(pareto_figure(front, title)), caption, description)]
+
+
+def _edf(study: Study, spaces: Sequence[SpaceErrors], error: Column, prefix: str) -> list[Picture]:
+    """The figure of each design space's errors."""
+    from explorer.reports.edf import edf_figure
+    from explorer.reports.style import png
+
+    if not spaces:
+        return []
+    caption = (
+        "For each design space the share of its networks with at most this error, each network's error being the mean "
+        "over its seeds. A network that diverged counts as above every error; failed and missing ones are left out of "
+        "the shares and counted in the legend. Bands hold the share in the whole space with 95% confidence "
+        "(Dvoretzky, Kiefer, Wolfowitz), for networks drawn at random from it; they do not cover the noise of seeds."
+    )
+    description = f"Share of networks below an error, by design space: {error.label}"
+    return [Picture(f"{prefix}edf", png(edf_figure(spaces, error, _measured(study))), caption, description)]
 
 
 def _differences(study: Study, claims: Claims, prefix: str) -> list[Picture]:

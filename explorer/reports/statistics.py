@@ -5,7 +5,6 @@ freedom), because SciPy is not among the requirements and takes a second to impo
 """
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -25,8 +24,9 @@ def sample(values: Sequence[float]) -> Sample:
     """Summarise measured values."""
     if not values:
         return Sample(None, None, 0)
-    std = statistics.stdev(values) if len(values) > 1 else None
-    return Sample(statistics.fmean(values), std, len(values))
+    mean = math.fsum(values) / len(values)
+    squares = math.fsum((value - mean) ** 2 for value in values)
+    return Sample(mean, math.sqrt(squares / (len(values) - 1)) if len(values) > 1 else None, len(values))
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ A study is what may be compared: trials on the same images within the same budge
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from explorer.errors import UserError
+from explorer.reports.quantities import LABELS, quantity
 from explorer.reports.statistics import Sample, sample
 from explorer.sweep.records import (
     DIVERGED,
@@ -23,7 +25,7 @@ from explorer.sweep.records import (
     RunRecord,
     TrialRecord,
 )
-from explorer.sweep.store import Store
+from explorer.sweep.store import Store, collector_paused
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,9 @@ class Row:
     network: NetworkRecord
     recipe: str | None  # its name; None: no trial has ended yet
     trials: tuple[TrialRecord, ...]
+    classes: int = 0  # of the data
 
-    @property
+    @cached_property
     def done(self) -> list[TrialRecord]:
         """The trials that ended as they should."""
         return self.ended(DONE)
@@ -51,9 +54,11 @@ class Row:
         return {t.seed: getattr(t, column) for t in self.done if getattr(t, column) is not None}
 
     def sample(self, column: str) -> Sample:
-        """Mean and spread over seeds of a trial's column, or the exact count of a network's."""
+        """Mean and spread over seeds of a trial's column, or the exact count of a network's, kept or computed again."""
         if column in NetworkRecord.__dataclass_fields__:
             return Sample(getattr(self.network, column), None, 1)
+        if column in LABELS:
+            return Sample(quantity(self.network, self.classes, column), None, 1)
         return sample(list(self.by_seed(column).values()))
 
 
@@ -114,6 +119,11 @@ class Study:
         """Every ended trial once."""
         return list({trial.id: trial for row in self.rows for trial in row.trials}.values())
 
+    @cached_property
+    def missing_by_text(self) -> Counter[str]:
+        """How many trials of each network have not ended."""
+        return Counter(missing.text for missing in self.missing)
+
     @property
     def seeds(self) -> list[int]:
         """Every seed that was tried."""
@@ -134,7 +144,7 @@ class _Draft:
 
     data: DataRecord
     budget: str
-    candidates: list[CandidateRecord] = field(default_factory=list)
+    candidates: dict[CandidateRecord, None] = field(default_factory=dict)
     trials: dict[str, TrialRecord] = field(default_factory=dict)
     missing: dict[Missing, None] = field(default_factory=dict)
     runs: list[RunRecord] = field(default_factory=list)
@@ -145,9 +155,17 @@ class Findings:
     """Everything a report needs from a store."""
 
     studies: tuple[Study, ...]
-    history: dict[str, list[EpochRecord]]  # by trial
+    workspace: str | Path
+    runs: tuple[int, ...]
+
+    @cached_property
+    def history(self) -> dict[str, list[EpochRecord]]:
+        """The epochs by trial: most of what a store holds, read only where curves are drawn."""
+        with Store.read(self.workspace) as store:
+            return store.history(self.runs)
 
 
+@collector_paused()
 def read(workspace: str | Path, runs: Sequence[int] | None = None) -> Findings:
     """The studies of the given runs (none given: of all). UserError where there is no store, run or trial."""
     with Store.read(workspace) as store:
@@ -155,12 +173,11 @@ def read(workspace: str | Path, runs: Sequence[int] | None = None) -> Findings:
         drafts: dict[tuple[str, str], _Draft] = {}
         for run in chosen:
             _add_run(drafts, store, run)
-        history = store.history([run.id for run in chosen])
         path = store.path
     studies = tuple(_study(draft) for draft in drafts.values())
     if not any(study.trials for study in studies):
         raise UserError(f"no trial has ended in the store {path}: run `explorer sweep` or `explorer train` first")
-    return Findings(studies, history)
+    return Findings(studies, workspace, tuple(run.id for run in chosen))
 
 
 def _chosen(known: list[RunRecord], wanted: Sequence[int] | None) -> list[RunRecord]:
@@ -185,7 +202,7 @@ def _add_run(drafts: dict[tuple[str, str], _Draft], store: Store, run: RunRecord
     draft = drafts.setdefault((data.fingerprint, budget), _Draft(data, budget))
     candidates = store.candidates([run.id])
     draft.runs.append(run)
-    draft.candidates += [candidate for candidate in candidates if candidate not in draft.candidates]
+    draft.candidates.update(dict.fromkeys(candidates))
     draft.trials.update({trial.id: trial for trial in trials})
     draft.missing.update(dict.fromkeys(_missing(run, candidates, trials)))
 
@@ -215,8 +232,8 @@ def _study(draft: _Draft) -> Study:
         trials.setdefault(trial.network, []).append(trial)
     rows = [
         row
-        for candidate in _distinct(draft.candidates)
-        for row in _rows(candidate, trials.get(candidate.network.digest, []))
+        for candidate in _distinct(tuple(draft.candidates))
+        for row in _rows(candidate, trials.get(candidate.network.digest, []), draft.data.classes)
     ]
     missing = tuple(draft.missing)
     return Study(draft.data, draft.budget, _groups(rows), missing, tuple(draft.runs))
@@ -234,14 +251,17 @@ def _distinct(candidates: Sequence[CandidateRecord]) -> list[CandidateRecord]:
     return list(kept.values())
 
 
-def _rows(candidate: CandidateRecord, trials: Iterable[TrialRecord]) -> list[Row]:
+def _rows(candidate: CandidateRecord, trials: Iterable[TrialRecord], classes: int) -> list[Row]:
     """A candidate's rows: one for each recipe it was trained with, or one without trials."""
-    by_recipe: dict[str, list[TrialRecord]] = {}
+    shared: dict[int, list[TrialRecord]] = {}  # the store gives equal recipes as one object, mostly
     for trial in trials:
-        by_recipe.setdefault(json.dumps(trial.recipe, sort_keys=True), []).append(trial)
+        shared.setdefault(id(trial.recipe), []).append(trial)
+    by_recipe: dict[str, list[TrialRecord]] = {}
+    for own in shared.values():
+        by_recipe.setdefault(json.dumps(own[0].recipe, sort_keys=True), []).extend(own)
     found: list[tuple[str | None, list[TrialRecord]]] = [(_name(own[0]), own) for own in by_recipe.values()]
     return [
-        Row(candidate.text, candidate.base, candidate.scales, candidate.network, recipe, tuple(own))
+        Row(candidate.text, candidate.base, candidate.scales, candidate.network, recipe, tuple(own), classes)
         for recipe, own in found or [(None, [])]
     ]
 

@@ -1,7 +1,7 @@
 """The scale table, as MS-SAR's Table 3: raw values for programs, and the same as text for people."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from explorer.reports.claims import Claims, Comparison, interval
@@ -69,7 +69,7 @@ def _line(study: Study, group: Group, row: Row, comparison: Comparison | None) -
         done=len(row.done),
         diverged=len(row.ended(DIVERGED)),
         failed=len(row.ended(FAILED)),
-        missing=sum(missing.text == row.text for missing in study.missing),
+        missing=study.missing_by_text[row.text],
         **_measured(row),
         **{name: getattr(network, name) for name in ("macs", "params", "activations", "depth", "chain")},
         extra_macs_percent=_extra(group, row, "macs"),
@@ -106,7 +106,7 @@ def _compared(comparison: Comparison | None) -> dict[str, Any]:
 
 def as_dict(line: Line) -> dict[str, Any]:
     """A line for programs, names to raw values."""
-    return asdict(line)
+    return dict(vars(line))
 
 
 # -- the same for people ------------------------------------------------------------------------------

@@ -11,8 +11,9 @@ from explorer.errors import UserError
 from explorer.sweep.records import CandidateRecord, DataRecord, TrialRecord, now
 from explorer.train.budget import Budget
 from explorer.train.data import Dataset
+from explorer.train.execution import USUAL, Execution
 from explorer.train.outcome import FAILED, EpochRecord, Outcome
-from explorer.train.recipes import Recipe
+from explorer.train.recipes import Recipe, epochs_of
 
 MAX_SEEDS = 1000
 MAX_WORKERS = 1024
@@ -28,28 +29,35 @@ class Trial:
     recipe: Recipe
     seed: int
     budget: Budget
+    origin: tuple[str, str | None] | None = None  # what `load` finds the data by; None: its name
+    execution: Execution = USUAL
 
     @property
     def id(self) -> str:
-        """sha256 of graph, data, recipe, seed and budget: what can change the result, and nothing else."""
+        """sha256 of graph, data, recipe, seed, budget and execution: what can change the result, and nothing else."""
         identity = {
             "graph": self.candidate.network.digest,
             "data": [self.data, self.fingerprint],
             "recipe": asdict(self.recipe),
             "seed": self.seed,
             "budget": str(self.budget),
+            "execution": asdict(self.execution),
         }
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
     def payload(self, device: str) -> dict[str, Any]:
         """What a worker needs to run it, as JSON."""
+        data, data_dir = self.origin or (self.data, None)
         return {
             "network": self.candidate.text,
             "digest": self.candidate.network.digest,
-            "data": self.data,
+            "data": data,
+            "data_dir": data_dir,
+            "fingerprint": self.fingerprint,
             "recipe": asdict(self.recipe),
             "seed": self.seed,
             "budget": str(self.budget),
+            "execution": asdict(self.execution),
             "device": device,
         }
 
@@ -88,14 +96,39 @@ def plan_trials(
     recipes: Sequence[Recipe],
     seeds: int,
     budget: Budget,
+    execution: Execution = USUAL,
 ) -> list[Trial]:
     """Every candidate with its recipe under every seed; all of one seed first, so that a part is balanced."""
     trials = [
-        Trial(candidate, data.name, data.fingerprint, recipe, seed, budget)
+        planned(candidate, data, recipe, seed, budget, execution)
         for seed in range(seeds)
         for candidate, recipe in zip(candidates, recipes, strict=True)
     ]
     return list({trial.id: trial for trial in trials}.values())
+
+
+def planned(
+    candidate: CandidateRecord, data: Dataset, recipe: Recipe, seed: int, budget: Budget, execution: Execution
+) -> Trial:
+    """One trial; a full budget is that of the recipe's paper."""
+    length = budget.of(epochs_of(recipe))
+    return Trial(candidate, data.name, data.fingerprint, recipe, seed, length, data.origin, execution)
+
+
+def check_budgets(trials: Sequence[Trial], data: Dataset) -> None:
+    """UserError, naming the network, where a budget in FLOPs does not pay for one step."""
+    from explorer.analysis.training import training_macs
+    from explorer.api import expand
+
+    networks = {
+        (trial.candidate.network.digest, trial.recipe): trial for trial in trials if trial.budget.unit == "flops"
+    }
+    for trial in networks.values():
+        graph = expand(trial.candidate.text, input=data.shape, classes=data.classes)
+        try:
+            trial.budget.steps(len(data.train), trial.recipe.batch, training_macs(graph).total)
+        except UserError as error:
+            raise UserError(f"{trial.candidate.text[:200]}: {error}") from error
 
 
 def check_seeds(seeds: int) -> int:

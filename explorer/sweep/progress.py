@@ -10,14 +10,23 @@ from explorer.sweep.records import TrialRecord
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a sweep is, told when a trial starts (`ended` None) and when it has ended and is stored."""
+    """Where a sweep is, told whenever a trial starts or (`ended`) is stored, and every second besides."""
 
-    text: str  # the network
+    text: str  # the network of the trial that was last heard of
     seed: int
-    done: int  # of this sweep's trials, those found in the store included
+    done: int  # of this sweep's trials, those found in the store and those that failed included
     total: int
     ended: TrialRecord | None = None
     eta_seconds: float | None = None  # None until a first trial has ended
+    running: int = 0
+    failed: int = 0  # of those done
+    elsewhere: int = 0  # another sweep on this store runs them
+    per_minute: float | None = None  # trials ended by this sweep
+
+    @property
+    def waiting(self) -> int:
+        """Trials that have not begun."""
+        return self.total - self.done - self.running - self.elsewhere
 
 
 class Forecast:
@@ -27,17 +36,24 @@ class Forecast:
         self.workers, self.clock = workers, clock
         self.macs_left = sum(trial.candidate.network.macs for trial in trials)
         self.macs_done = 0
+        self.ended_trials = 0
         self.busy_seconds = 0.0  # of all workers
+        self.began = clock()
         self.starts: dict[str, float] = {}
 
     def started(self, trial: Trial) -> None:
-        """A worker begins a trial (again, if its first worker died)."""
+        """A worker begins a trial."""
         self.starts[trial.id] = self.clock()
 
     def ended(self, trial: Trial) -> None:
         """A trial is over."""
         self.busy_seconds += self.clock() - self.starts.pop(trial.id)
+        self.ended_trials += 1
         self.macs_done += trial.candidate.network.macs
+        self.found(trial)
+
+    def found(self, trial: Trial) -> None:
+        """Another sweep has run a trial."""
         self.macs_left -= trial.candidate.network.macs
 
     def seconds_left(self) -> float | None:
@@ -47,3 +63,8 @@ class Forecast:
         running = sum(self.clock() - start for start in self.starts.values())
         work = self.macs_left * self.busy_seconds / self.macs_done - running
         return max(0.0, work / self.workers)
+
+    def per_minute(self) -> float | None:
+        """Trials that end in a minute, since the beginning; None while nothing is known."""
+        seconds = self.clock() - self.began
+        return 60 * self.ended_trials / seconds if self.ended_trials and seconds > 0 else None

@@ -22,13 +22,14 @@ from explorer.grammar.library import Library
 from explorer.grammar.parser import parse_expression
 from explorer.grammar.printer import print_expr, print_expression
 from explorer.grammar.syntax import Arg, Call, Expr, Expression, File, Name, Network, Number, Param
+from explorer.sweep.space import Space, grid, joint
 
 MAX_CANDIDATES = 10_000_000
 MAX_RANGES = 99
 FORM = "a range is lo..hi or lo..hi..step, such as 8..32 or 8..32..8"
 WRAPPER = "candidates"
 _RANGE = re.compile(r"(?<![\w.])(\d+)\s*\.\.\s*(\d+)(?:\s*\.\.\s*(\d+))?(?![\w.])")
-_FILE = re.compile(r"\s*([^\n+(){}]*?\.arch)(?=$|[\s:(+])")
+FILE = re.compile(r"\s*([^\n+(){}]*?\.arch)(?=$|[\s:(+])")
 _AXIS = re.compile(r"\s*[A-Za-z_]\w*\s*=(?!=)")
 
 
@@ -88,18 +89,28 @@ def _values(match: re.Match[str], source: Source, start: int) -> range:
 
 @dataclass(frozen=True)
 class Family:
-    """Networks of one text. `axes`: the values of each range, by the name that stands for it in `expression`."""
+    """Networks of one text. `axes`: the values of each range, by the name that stands for it in `expression`.
+
+    All combinations of the values, or (`together`) the first values of all axes, the second ones, and so on.
+    """
 
     expression: Expression
     library: Library
     axes: dict[str, Sequence[int]]
     ranges: Ranges
     prefix: str = ""  # FILE.arch: where the network is from a file
+    together: bool = False
 
     @property
     def size(self) -> int:
         """How many candidates there are, those included that cannot exist."""
-        return prod(len(values) for values in self.axes.values())
+        sizes = [len(values) for values in self.axes.values()]
+        return min(sizes) if self.together else prod(sizes)
+
+    @property
+    def space(self) -> Space:
+        """The candidates as a grid for `space.costs`."""
+        return joint(self.axes) if self.together else grid(self.axes)
 
     def parameters(self) -> dict[str, Expr]:
         """Arguments by name: those of the network, then those of modifiers that have names of their own."""
@@ -139,7 +150,7 @@ def has_ranges(text: str) -> bool:
 
 def _arguments(text: str) -> int:
     """Where the name of a file ends."""
-    file = _FILE.match(text)
+    file = FILE.match(text)
     return file.end() if file else 0
 
 
@@ -148,7 +159,7 @@ def families(text: str, axes: Sequence[str] = ()) -> list[Family]:
 
     Raises UserError with the place of whatever is wrong in them.
     """
-    ranges, file = Ranges(), _FILE.match(text)
+    ranges, file = Ranges(), FILE.match(text)
     plain = ranges.take(text, Source("<network>", text), _arguments(text))
     with ranges.shown():
         expression, library = load(plain)
@@ -156,8 +167,12 @@ def families(text: str, axes: Sequence[str] = ()) -> list[Family]:
             raise UserError("a definition cannot be swept; write it into a file: FILE.arch, or FILE.arch(k=8..32)")
     numbers: dict[str, Sequence[int]] = {}
     choices: list[list[tuple[str, Expr]]] = []
+    in_text = _ranged(expression, library, ranges)
     for option in axes:
         name, values = _axis(option, ranges)
+        if name in in_text or name in [chosen[0][0] for chosen in choices]:
+            where = f"a range in {text[:100]}" if name in in_text else "an axis of its own"
+            raise UserError(f"--axis: {name} has {where} already; leave one of the two out")
         if (listed := _integers(values, ranges)) is None:
             choices.append([(name, value) for value in values])
         else:
@@ -166,11 +181,22 @@ def families(text: str, axes: Sequence[str] = ()) -> list[Family]:
     made = []
     for chosen in product(*choices):
         given = _with_arguments(expression, chosen)
-        used = {name: v for name, v in {**ranges.values, **numbers}.items() if _filled(given, {name: 0}) != given}
+        used = {name: values for name, values in {**ranges.values, **numbers}.items() if uses(given, name)}
         made.append(Family(given, library, used, ranges, f"{file[1]}:" if file else ""))
     if (size := sum(family.size for family in made)) > MAX_CANDIDATES:
         raise UserError(f"{text[:200]} has {size:,} candidates; at most {MAX_CANDIDATES:,} are costed at once")
     return made
+
+
+def uses(node: Any, name: str) -> bool:
+    """Whether a name stands somewhere in a syntax tree."""
+    return bool(_filled(node, {name: 0}) != node)
+
+
+def _ranged(expression: Expression, library: Library, ranges: Ranges) -> set[str]:
+    """The network's own parameters that have a range in the text."""
+    own = Family(replace(expression, modifiers=()), library, {}, ranges).parameters()
+    return {name for name, value in own.items() if any(uses(value, range) for range in ranges.values)}
 
 
 def _axis(option: str, ranges: Ranges) -> tuple[str, list[Expr]]:

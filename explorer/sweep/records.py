@@ -17,6 +17,7 @@ __all__ = [
     "CandidateRecord",
     "DataRecord",
     "EpochRecord",
+    "MeasurementRecord",
     "NetworkRecord",
     "RunRecord",
     "TrialRecord",
@@ -91,6 +92,17 @@ class TrialRecord:
     environment: dict[str, Any]  # python, torch, numpy, explorer, revision, machine, device, threads
     started: str
     finished: str
+
+
+@dataclass(frozen=True)
+class MeasurementRecord:
+    """One network measured on one device: how (device, batch, layers, dtype, ...), and what came out."""
+
+    network: str  # NetworkRecord.digest
+    setting: dict[str, Any]
+    numbers: dict[str, Any]  # units are in the names: latency_ms, peak_bytes
+    environment: dict[str, Any]
+    measured: str
 
 
 @dataclass(frozen=True)

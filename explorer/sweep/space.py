@@ -5,7 +5,7 @@ differ in structure the grid is cut into parts that do not, and each is walked; 
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import prod
 from typing import Any, NamedTuple
 
@@ -117,18 +117,28 @@ class Space(NamedTuple):
         return [Space((merged._replace(rows=rows[part]), *rest)) for part in parts], kept
 
 
-def quantities(graph: Graph) -> dict[str, Quantity]:
-    """What limits can name, of a graph or of a grid of them."""
-    cost = cost_of(graph)
+def grid(axes: Mapping[str, Sequence[int]]) -> Space:
+    """All combinations of the values of some parameters."""
+    return Space(tuple(Axis((name,), np.array(values, np.int64)[:, None]) for name, values in axes.items()))
+
+
+def joint(axes: Mapping[str, Sequence[int]]) -> Space:
+    """One candidate for each row of values: the first of all parameters, the second ones, and so on."""
+    rows = list(zip(*axes.values(), strict=True))
+    return Space((Axis(tuple(axes), np.array(rows, np.int64).reshape(len(rows), len(axes))),))
+
+
+def quantities(graph: Graph, batch: int = 1) -> dict[str, Quantity]:
+    """What is computed for many candidates at once, of a graph or of a grid of them."""
+    cost = cost_of(graph, batch=batch)
     return {name: getattr(cost, name) for name in QUANTITIES}
 
 
-def costs(expand: Expand, axes: dict[str, Sequence[int]], measure: Measure = quantities) -> Iterator[Block | Refused]:
+def costs(expand: Expand, whole: Space, measure: Measure = quantities) -> Iterator[Block | Refused]:
     """Every candidate: its parameters and quantities, or why it cannot exist.
 
     Raises UserError where more walks are needed than is sensible.
     """
-    whole = Space(tuple(Axis((name,), np.array(values, np.int64)[:, None]) for name, values in axes.items()))
     todo = list(whole.chunks())
     for _ in range(MAX_WALKS):
         if not todo:

@@ -1,52 +1,82 @@
 """One SQLite file per workspace: every finished trial, kept in one transaction each, and never written twice.
 
 Reading gives plain records (see `records`); `Store.rows` joins them, one flat dict per candidate and trial.
-Only `to_pandas` imports pandas.
+Only `frame` and `to_pandas` import pandas.
 """
 
+import gc
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, fields
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from explorer.errors import UserError
+from explorer.sweep.cells import DECODERS, among, columns, encoded, members, trials_of, with_decoded
+from explorer.sweep.opening import (
+    DiskFull,
+    check_pages,
+    connect,
+    connect_to_read,
+    damaged,
+    digest,
+    explained,
+    give_up_reserve,
+    keep_reserve,
+    make_folder,
+    transaction,
+)
 from explorer.sweep.records import (
     FAILED,
     FINISHED,
     CandidateRecord,
     DataRecord,
     EpochRecord,
+    MeasurementRecord,
     NetworkRecord,
     RunRecord,
     TrialRecord,
     now,
 )
-from explorer.sweep.schema import FILE, connect, damaged, explained, make_folder, transaction
+from explorer.sweep.schema import FILE
 
 if TYPE_CHECKING:
     import pandas
 
 DEFAULT_WORKSPACE = Path("explorer-work")
-_JSON = frozenset({"input", "shape", "scales", "recipe", "environment", "config"})  # columns that hold JSON
-_TUPLES = frozenset({"input", "shape", "scales"})
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """While many rows are read: the garbage collector would look through all of them again and again."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 class Store:
-    """The store of one workspace. A context manager; one process writes, any number read."""
+    """The store of one workspace. A context manager; any number of processes read and write it at once."""
 
     def __init__(self, path: Path, database: sqlite3.Connection) -> None:
         self.path = path
-        self._database = database
-        self._database.row_factory = sqlite3.Row
+        self.database = database
+        self._known_environments: dict[str, dict[str, Any]] = {}
 
     @classmethod
     def open(cls, workspace: str | Path = DEFAULT_WORKSPACE) -> "Store":
         """Open the workspace's store for writing, creating it if need be; UserError where impossible."""
         make_folder(Path(workspace))
         path = Path(workspace) / FILE
-        return cls(path, connect(path))
+        database = connect(path)
+        keep_reserve(path.parent)
+        return cls(path, database)
 
     @classmethod
     def read(cls, workspace: str | Path = DEFAULT_WORKSPACE) -> "Store":
@@ -57,11 +87,11 @@ class Store:
                 f"there is no store {path}: run `explorer sweep` or `explorer train` first, "
                 "or name its folder with --workspace"
             )
-        return cls(path, connect(path))
+        return cls(path, connect_to_read(path))
 
     def close(self) -> None:
         """Close the file; what was recorded is safe already."""
-        self._database.close()
+        self.database.close()
 
     def __enter__(self) -> "Store":
         return self
@@ -80,10 +110,10 @@ class Store:
         trials: Iterable[str],
     ) -> int:
         """Record what a command is about to do; its run number, the same as before for the same command."""
-        with explained(self.path), transaction(self._database):
+        with explained(self.path), transaction(self.database):
             self._insert("runs", {"created": now(), "command": command, "config": config})
             query = "SELECT id FROM runs WHERE command = ? AND config = ?"
-            run = int(self._database.execute(query, (command, _encoded("config", config))).fetchone()[0])
+            run = int(self.database.execute(query, (command, encoded("config", config))).fetchone()[0])
             self._insert("data", asdict(data), update=True)
             self._place(run, candidates)
             for trial in trials:
@@ -92,8 +122,8 @@ class Store:
 
     def _place(self, run: int, candidates: Sequence[CandidateRecord]) -> None:
         """Write the candidates of a run, replacing those of its earlier start."""
-        self._database.execute("DELETE FROM candidates WHERE run = ?", (run,))
-        self._database.execute("DELETE FROM members WHERE run = ?", (run,))
+        self.database.execute("DELETE FROM candidates WHERE run = ?", (run,))
+        self.database.execute("DELETE FROM members WHERE run = ?", (run,))
         for position, candidate in enumerate(candidates):
             self._insert("networks", asdict(candidate.network), update=True)
             row = {"run": run, "position": position, "text": candidate.text, "base": candidate.base}
@@ -101,82 +131,153 @@ class Store:
             self._insert("candidates", row)
 
     def record(self, trial: TrialRecord, history: Sequence[EpochRecord] = ()) -> None:
-        """Keep one ended trial with its history, in one transaction. A finished trial is never replaced."""
-        with explained(self.path), transaction(self._database):
-            self._database.execute("DELETE FROM trials WHERE id = ? AND status = ?", (trial.id, FAILED))
-            if self._insert("trials", asdict(trial)):
+        """Keep one ended trial with its history, in one transaction. A finished trial is never replaced.
+
+        DiskFull where there is no room: what has ended is kept even then, in a room reserved for that.
+        """
+        try:
+            self._record(trial, history)
+        except DiskFull:
+            if give_up_reserve(self.path.parent):
+                self._record(trial, history)
+            raise
+
+    def _record(self, trial: TrialRecord, history: Sequence[EpochRecord]) -> None:
+        with explained(self.path), transaction(self.database):
+            self.database.execute("DELETE FROM trials WHERE id = ? AND status = ?", (trial.id, FAILED))
+            if self._insert("trials", asdict(trial) | {"environment": self._environment(trial.environment)}):
                 for row in history:
                     self._insert("history", {"trial": trial.id} | asdict(row))
+
+    def record_measurement(self, network: NetworkRecord, measurement: MeasurementRecord) -> None:
+        """Keep what was measured of a network; measured again, it is kept beside the earlier."""
+        row = asdict(measurement)
+        identity = digest(json.dumps(row, sort_keys=True))
+        with explained(self.path), transaction(self.database):
+            self._insert("networks", asdict(network), update=True)
+            row |= {"id": identity, "environment": self._environment(measurement.environment)}
+            self._insert("measurements", row)
+
+    def _environment(self, content: dict[str, Any]) -> str:
+        """The key of an environment, which is kept once."""
+        key = digest(encoded("content", content))
+        self._insert("environments", {"digest": key, "content": content})
+        return key
 
     def _insert(self, table: str, row: dict[str, Any], update: bool = False) -> bool:
         """Insert a row; where its key is there, update it or leave it as it was. Whether anything changed."""
         marks = ", ".join("?" * len(row))
-        values = [_encoded(k, v) for k, v in row.items()]
+        values = [encoded(k, v) for k, v in row.items()]
         known = f"UPDATE SET {', '.join(f'{k} = excluded.{k}' for k in row)}" if update else "NOTHING"
         statement = f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks}) ON CONFLICT DO {known}"
-        return self._database.execute(statement, values).rowcount > 0
+        return self.database.execute(statement, values).rowcount > 0
 
     # -- reading --------------------------------------------------------------------------------
 
     def runs(self) -> list[RunRecord]:
         """All runs, oldest first."""
-        query = """
-          SELECT runs.*, count(members.trial) AS planned,
-            count(CASE WHEN trials.status IN ('done', 'diverged') THEN 1 END) AS finished,
-            count(CASE WHEN trials.status = 'failed' THEN 1 END) AS failed
+        query = f"""
+          SELECT {columns(RunRecord, "runs", 4)}, count(members.trial),
+            count(CASE WHEN trials.status IN ('done', 'diverged') THEN 1 END),
+            count(CASE WHEN trials.status = 'failed' THEN 1 END)
           FROM runs LEFT JOIN members ON members.run = runs.id LEFT JOIN trials ON trials.id = members.trial
           GROUP BY runs.id ORDER BY runs.id"""
-        return [RunRecord(**row) for row in self._query(query)]
+        return [RunRecord(*row) for row in self._query(query)]
 
     def candidates(self, runs: Sequence[int] | None = None) -> list[CandidateRecord]:
         """The distinct candidates of the given runs (None: of all), in the order of their runs."""
         query = f"""
-          SELECT candidates.text AS label, base, scales, networks.* FROM candidates
-          JOIN networks ON networks.digest = candidates.network {_among("run", runs)}
+          SELECT candidates.text, base, scales, {columns(NetworkRecord, "networks")} FROM candidates
+          JOIN networks ON networks.digest = candidates.network {among("run", runs)}
           ORDER BY run, position"""
-        found = [_candidate(row) for row in self._query(query)]
-        return list(dict.fromkeys(found))
+        found = dict.fromkeys(self._query(query))
+        return [CandidateRecord(text, base, scales, NetworkRecord(*network)) for text, base, scales, *network in found]
 
+    @collector_paused()
     def trials(self, runs: Sequence[int] | None = None) -> list[TrialRecord]:
         """The ended trials that belong to the given runs (None: all trials), ordered by seed, then by end."""
-        query = f"SELECT * FROM trials {_members('id', runs)} ORDER BY seed, finished"
-        return [TrialRecord(**row) for row in self._query(query)]
+        found = [TrialRecord(*row) for row in self._query(f"SELECT {_TRIAL} FROM {trials_of(runs)}")]
+        return sorted(found, key=_BY_SEED)  # SQLite would carry whole rows around
 
+    def trial(self, trial: str) -> TrialRecord | None:
+        """An ended trial by its id; None: it has not ended."""
+        found = self._query(f"SELECT {_TRIAL} FROM trials WHERE id = ?", (trial,))
+        return TrialRecord(*found[0]) if found else None
+
+    def _environment_of(self, key: str) -> dict[str, Any]:
+        """An environment by its key; each is read once."""
+        if key not in self._known_environments:
+            rows = self._query("SELECT digest, content FROM environments")
+            self._known_environments = dict(rows)
+        return self._known_environments[key]
+
+    @collector_paused()
     def history(self, runs: Sequence[int] | None = None) -> dict[str, list[EpochRecord]]:
         """The epochs of every trial of the given runs (None: of all), by trial id."""
+        self._check_history()
+        query = f"SELECT trial, {columns(EpochRecord)} FROM history {members('trial', runs)} ORDER BY trial, epoch"
         found: dict[str, list[EpochRecord]] = {}
-        for row in self._query(f"SELECT * FROM history {_members('trial', runs)} ORDER BY trial, epoch"):
-            found.setdefault(row.pop("trial"), []).append(EpochRecord(**row))
+        for trial, *epoch in self._query(query):
+            found.setdefault(trial, []).append(EpochRecord(*epoch))
         return found
+
+    def _check_history(self) -> None:
+        """The history is most of the file, and is not read through before it is wanted."""
+        with explained(self.path):
+            check_pages(self.database, self.path, ("history",))
 
     def data(self) -> dict[str, DataRecord]:
         """Every data set that was trained on, by fingerprint."""
-        return {row["fingerprint"]: DataRecord(**row) for row in self._query("SELECT * FROM data")}
+        return {row[0]: DataRecord(*row) for row in self._query(f"SELECT {columns(DataRecord)} FROM data")}
+
+    def measurements(self) -> list[MeasurementRecord]:
+        """All that was measured on devices, oldest first."""
+        query = f"SELECT {columns(MeasurementRecord)} FROM measurements ORDER BY measured, id"
+        return [MeasurementRecord(*row) for row in self._query(query)]
 
     def finished(self, trials: Iterable[str]) -> set[str]:
         """Which of these trial ids need not be run: they ended done or diverged."""
         query = "SELECT id FROM trials WHERE id = ? AND status IN (?, ?)"
         return {trial for trial in trials if self._query(query, (trial, *FINISHED))}
 
+    @collector_paused()
     def rows(self, runs: Sequence[int] | None = None) -> list[dict[str, Any]]:
-        """One flat dict per candidate and trial, for tables and exports; a trial's columns None: not run."""
-        trials = self.trials(runs)
-        data = self.data()
-        rows = []
-        for candidate in self.candidates(runs):
-            own = [t for t in trials if t.network == candidate.network.digest]
-            rows += [_flat(candidate, trial, data[trial.data]) for trial in own]
-            rows += [] if own else [_flat(candidate, None, None)]
-        return rows
+        """One flat dict per candidate and trial, for exports; a trial's columns None: not run. No epochs."""
+        return [dict(zip(ROW, row, strict=True)) for row in self._rows(runs)]
 
-    def _query(self, query: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
-        """The rows of a query as dicts, JSON decoded."""
+    @collector_paused()
+    def frame(self, runs: Sequence[int] | None = None) -> "pandas.DataFrame":
+        """The same as a data frame."""
+        import pandas
+
+        return pandas.DataFrame(self._rows(runs), columns=list(ROW))
+
+    def _rows(self, runs: Sequence[int] | None) -> list[tuple[Any, ...]]:
+        """The cells of ROW."""
+        names = {fingerprint: data.name for fingerprint, data in self.data().items()}
+        query = f"SELECT trials.network, data, {', '.join(_TRIAL_CELLS)} FROM {trials_of(runs)} ORDER BY seed, finished"
+        trials: dict[str, list[tuple[Any, ...]]] = {}
+        for network, data, *own in self._query(query):
+            trials.setdefault(network, []).append((names[data], *own))
+        nothing = [(None,) * (1 + len(_TRIAL_CELLS))]
+        found = []
+        for candidate in self.candidates(runs):
+            fixed = (candidate.text, candidate.base, candidate.scales)
+            fixed += tuple(getattr(candidate.network, name) for name in _NETWORK_CELLS)
+            found += [fixed + own for own in trials.get(candidate.network.digest, nothing)]
+        return found
+
+    def _query(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of a query, JSON decoded."""
         with explained(self.path):
-            rows = self._database.execute(query, values).fetchall()
+            cursor = self.database.execute(query, values)
+            rows: list[tuple[Any, ...]] = cursor.fetchall()
+        known = DECODERS | {"environment": self._environment_of}
+        decoders = [(at, known[name]) for at, (name, *_) in enumerate(cursor.description) if name in known]
         try:
-            return [{key: _decoded(key, row[key]) for key in row.keys()} for row in rows]  # noqa: SIM118
-        except (ValueError, TypeError) as error:
-            raise UserError(damaged(self.path, f"not JSON: {error}")) from error
+            return [with_decoded(row, decoders) for row in rows] if decoders else rows
+        except (ValueError, TypeError, KeyError) as error:
+            raise damaged(self.path, f"not what was stored: {error}") from error
 
 
 def to_pandas(rows: Sequence[Any]) -> "pandas.DataFrame":
@@ -186,40 +287,11 @@ def to_pandas(rows: Sequence[Any]) -> "pandas.DataFrame":
     return pandas.DataFrame([row if isinstance(row, dict) else asdict(row) for row in rows])
 
 
-def _among(column: str, runs: Sequence[int] | None) -> str:
-    """A WHERE clause for the given runs; integers only, so nothing can be smuggled in."""
-    return "" if runs is None else f"WHERE {column} IN ({', '.join(str(int(run)) for run in runs)})"
-
-
-def _members(column: str, runs: Sequence[int] | None) -> str:
-    """A WHERE clause for the trials that belong to the given runs."""
-    return "" if runs is None else f"WHERE {column} IN (SELECT trial FROM members {_among('run', runs)})"
-
-
-def _encoded(column: str, value: Any) -> Any:
-    """A record's value as it is stored: JSON with sorted keys, so that equal values are equal texts."""
-    return json.dumps(value, sort_keys=True) if column in _JSON and value is not None else value
-
-
-def _decoded(column: str, value: Any) -> Any:
-    """A stored value as its record holds it."""
-    if column not in _JSON or value is None:
-        return value
-    return tuple(json.loads(value)) if column in _TUPLES else json.loads(value)
-
-
-def _candidate(row: dict[str, Any]) -> CandidateRecord:
-    """A candidate from its joined row."""
-    network = NetworkRecord(**{field.name: row[field.name] for field in fields(NetworkRecord)})
-    return CandidateRecord(row["label"], row["base"], row["scales"], network)
-
-
-_TRIAL_COLUMNS = [field.name for field in fields(TrialRecord) if field.name not in ("network", "data")]
-
-
-def _flat(candidate: CandidateRecord, trial: TrialRecord | None, data: DataRecord | None) -> dict[str, Any]:
-    """Candidate, cost, data and trial side by side."""
-    network = {k: v for k, v in asdict(candidate.network).items() if k != "text"}
-    row = {"text": candidate.text, "base": candidate.base, "scales": candidate.scales} | network
-    row |= {"data": data.name if data else None}
-    return row | {column: getattr(trial, column) if trial else None for column in _TRIAL_COLUMNS}
+_TRIAL = columns(TrialRecord, "trials")
+_BY_SEED = attrgetter("seed", "finished")
+_TRIAL_CELLS = [name for name in _TRIAL.split(", ") if name not in ("trials.network", "trials.data")]
+_NETWORK_CELLS = [field.name for field in fields(NetworkRecord) if field.name != "text"]
+ROW = (
+    *("text", "base", "scales", *_NETWORK_CELLS, "data"),
+    *(field.name for field in fields(TrialRecord) if field.name not in ("network", "data")),
+)

@@ -1,50 +1,71 @@
 """One trial, JSON in and JSON out: what a worker process does. torch is imported once, with this module."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
+
+import torch
 
 import explorer
 from explorer.errors import UserError
+from explorer.measure.environment import environment
 from explorer.sweep.records import now
 from explorer.train.budget import parse_budget
 from explorer.train.data import load
-from explorer.train.environment import environment
-from explorer.train.loop import Progress, train
+from explorer.train.execution import Execution
+from explorer.train.loop import Host, train
 from explorer.train.outcome import FAILED, Outcome
-from explorer.train.recipes import Recipe
+from explorer.train.recipes import recipe_from
+from explorer.train.status import Progress
 
 MESSAGE_CHARACTERS = 500
 
 
 def run_trial(payload: dict[str, Any], progress: Progress | None = None) -> dict[str, Any]:
     """Train what `Trial.payload` describes; what `Trial.ended` reads. Whatever goes wrong is its outcome."""
-    started = now()
+    started, refused, broken = now(), False, False
     try:
         outcome = _train(payload, progress)
+    except UserError as error:
+        outcome, refused = Outcome(FAILED, str(error)[:MESSAGE_CHARACTERS]), True
     except Exception as error:  # out of memory, a shape torch refuses: recorded, and the sweep goes on
-        outcome = Outcome(FAILED, f"{type(error).__name__}: {error}"[:MESSAGE_CHARACTERS])
+        outcome = Outcome(FAILED, _reason(error)[:MESSAGE_CHARACTERS])
+        broken = isinstance(error, torch.AcceleratorError)
     return {
         "outcome": asdict(outcome),
-        "environment": environment(payload["device"]),
+        "environment": environment(payload["device"]) | payload["execution"],
         "started": started,
         "finished": now(),
+        "refused": refused,  # bad input, such as an image that does not decode
+        "last": broken,  # after an error of its own a GPU answers nothing more in this process
     }
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in one line; out of memory by that name, whoever says it."""
+    first = str(error).strip().partition("\n")[0]
+    memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in first
+    return f"out of memory: {first}" if memory else f"{type(error).__name__}: {first}"
 
 
 def _train(payload: dict[str, Any], progress: Progress | None) -> Outcome:
     """The training that a payload describes."""
-    recipe = dict(payload["recipe"])
-    recipe["milestones"] = tuple(recipe["milestones"])
-    data = load(payload["data"])
+    data = load(payload["data"], payload["data_dir"])
+    if data.fingerprint != payload["fingerprint"]:
+        raise UserError(f"--data: {payload['data']} has changed since the command was given")
     network = payload["network"]
     if explorer.expand(network, input=data.shape, classes=data.classes).digest != payload["digest"]:
         raise UserError("its text has changed since the command was given")
-    return train(
-        network,
-        data,
-        parse_budget(payload["budget"]),
-        Recipe(**recipe),
-        payload["seed"],
+    host = Host(
         device=payload["device"],
-        progress=progress,
+        checkpoint=_path(payload.get("checkpoint")),
+        weights=_path(payload.get("weights")),
+        time_limit=payload.get("time_limit"),
+        progress=progress or (lambda status: None),
     )
+    budget, recipe = parse_budget(payload["budget"]), recipe_from(payload["recipe"])
+    return train(network, data, budget, recipe, payload["seed"], Execution(**payload["execution"]), host)
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text) if text else None

@@ -5,8 +5,8 @@ Conditions of the grammar over quantities and parameters, computed on columns of
 
 import operator
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property, reduce
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.analysis.facts import QUANTITIES
+from explorer.analysis.limits import QUANTITIES
 from explorer.errors import ArchError, Source, nearest
 from explorer.grammar.parser import parse_condition
 from explorer.grammar.printer import print_expr
@@ -24,7 +24,8 @@ Column = NDArray[Any]
 Columns = Mapping[str, Any]  # by name: a column, a number, or a tuple of these
 
 OPTION = "--where"
-KNOWN = (*QUANTITIES, "flops")  # flops: 2 x macs
+KNOWN = tuple(QUANTITIES)
+VECTORISED = ("params", "macs", "flops", "activations", "depth", "chain")  # the others: each network by itself
 OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
 COMPARE = {
     "<": operator.lt,
@@ -36,6 +37,7 @@ COMPARE = {
 }
 COMPUTE = {"+": operator.add, "-": operator.sub, "*": operator.mul, "//": operator.floordiv, "%": operator.mod}
 EXTREMES = {"max": np.maximum, "min": np.minimum}
+FUNCTIONS = (*EXTREMES, "floor")
 SAFE = 2**62  # integers beyond this are no longer kept in columns of int64
 MISSED = 1 + 1e-9  # of a limit that is met, but must not be
 
@@ -46,6 +48,7 @@ class Where:
 
     text: str
     parts: tuple[Expr, ...]
+    known: tuple[str, ...] = KNOWN  # quantities, apart from the networks' parameters
 
     def holds(self, columns: Columns, rows: int) -> list[Column]:
         """For each part, in which rows it holds. Raises ArchError with the place of what cannot be computed."""
@@ -63,13 +66,14 @@ class Where:
     @cached_property
     def _ranking(self) -> list[Binary]:
         """The upper limits on quantities; where there are none, all limits on them."""
-        limits = [limit for part in self.parts for limit in _limits(part) if _names(limit) & {*KNOWN}]
-        return [limit for limit in limits if _names(_sides(limit)[0]) & {*KNOWN}] or limits
+        limits = [limit for part in self.parts for limit in _limits(part) if _names(limit) & {*self.known}]
+        return [limit for limit in limits if _names(_sides(limit)[0]) & {*self.known}] or limits
 
     @property
     def budgets(self) -> list[str]:
         """What is limited, for each limit that ranks candidates."""
-        return [print_expr(next(side for side in _sides(limit) if _names(side) & {*KNOWN})) for limit in self._ranking]
+        known = {*self.known}
+        return [print_expr(next(side for side in _sides(limit) if _names(side) & known)) for limit in self._ranking]
 
     @property
     def texts(self) -> list[str]:
@@ -81,6 +85,21 @@ class Where:
         """All names in it."""
         return set().union(*map(_names, self.parts))
 
+    @cached_property
+    def costly(self) -> list[str]:
+        """The quantities in it that are computed for each network by itself."""
+        return sorted(self.names & ({*self.known} - {*VECTORISED}))
+
+    @cached_property
+    def vectorised(self) -> "Where":
+        """The parts without such quantities."""
+        return replace(self, parts=tuple(part for part in self.parts if not _names(part) & {*self.costly}))
+
+    @cached_property
+    def walked(self) -> "Where":
+        """The other parts."""
+        return replace(self, parts=tuple(part for part in self.parts if _names(part) & {*self.costly}))
+
     def _located(self, function: Any, part: Expr, columns: Columns, rows: int) -> Column:
         try:
             return np.broadcast_to(function(part, columns), (rows,))
@@ -88,10 +107,11 @@ class Where:
             raise error.locate(Source(OPTION, self.text), part.at) from None
 
 
-def parse_where(text: str) -> Where:
-    """The limits that a text states. Raises ArchError, with a caret, for what is no condition."""
+def parse_where(text: str, known: Sequence[str] = KNOWN) -> Where:
+    """The limits that a text states, on quantities and parameters. Raises ArchError, with a caret, for no condition."""
     try:
-        return Where(text, tuple(_conjuncts(_condition(parse_condition(text, OPTION), True))))
+        parts = _conjuncts(_condition(parse_condition(text, OPTION), True))
+        return Where(text, tuple(dict.fromkeys(parts)), tuple(known))
     except ArchError as error:
         raise error.locate(Source(OPTION, text), 0) from None
 
@@ -190,12 +210,23 @@ def _number(expr: Expr, columns: Columns) -> Any:
     if isinstance(expr, Binary) and expr.op in (*COMPUTE, "/"):
         return _arithmetic(expr.op, _number(expr.left, columns), _number(expr.right, columns), expr.at)
     if isinstance(expr, Function):
-        if expr.name not in EXTREMES:
-            raise ArchError(f"unknown function '{expr.name}'; {nearest(expr.name, EXTREMES)}", at=expr.at)
-        if not expr.args or any(arg.name or arg.mark for arg in expr.args):
-            raise ArchError(f"{expr.name} takes numbers", at=expr.at)
-        return reduce(EXTREMES[expr.name], [_number(arg.value, columns) for arg in expr.args])
+        return _function(expr, columns)
+    if isinstance(expr, Unary):
+        raise ArchError(f"'{print_expr(expr)}' is no number; 'not' binds tightly: write not (a <= b)", at=expr.at)
     raise ArchError(f"'{print_expr(expr)}' is no number", at=expr.at)
+
+
+def _function(expr: Function, columns: Columns) -> Any:
+    if expr.name not in FUNCTIONS:
+        raise ArchError(f"unknown function '{expr.name}'; {nearest(expr.name, FUNCTIONS)}", at=expr.at)
+    if not expr.args or any(arg.name or arg.mark for arg in expr.args):
+        raise ArchError(f"{expr.name} takes numbers", at=expr.at)
+    numbers = [_number(arg.value, columns) for arg in expr.args]
+    if expr.name in EXTREMES:
+        return reduce(EXTREMES[expr.name], numbers)
+    if len(numbers) > 1:
+        raise ArchError(f"{expr.name} takes one number", at=expr.at)
+    return _arithmetic("//", numbers[0], 1, expr.at)
 
 
 def _value(expr: Expr, columns: Columns) -> Any:
@@ -207,8 +238,6 @@ def _value(expr: Expr, columns: Columns) -> Any:
         return values[index]
     if not isinstance(expr, Name):
         raise ArchError(f"'{print_expr(expr)}' is no list", at=expr.at)
-    if expr.id == "flops":
-        return 2 * columns["macs"]
     try:
         return columns[expr.id]
     except KeyError:

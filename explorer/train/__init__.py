@@ -1,1 +1,1 @@
-"""Training: data, recipes, budgets, one loop. Only `loop` and `environment` import torch."""
+"""Training: data, recipes, budgets, one loop. Only `loop` and what feeds it import torch."""

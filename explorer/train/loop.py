@@ -1,33 +1,75 @@
-"""One training, from top to bottom: build, epochs within the budget, final errors.
+"""One training, from top to bottom: build, resume, epochs within the budget, final errors.
 
-All images live on the device; a batch is an index. On CPU it runs in one thread (two were slower), in
-channels_last (a quarter faster for small networks), and with a budget in epochs the same seed gives the
-same bits.
+A batch lies on the device when it is asked for. On CPU a training runs in one thread (two were slower), in
+channels_last (a quarter faster for small networks), and with a budget in epochs or FLOPs the same seed gives the same
+bits, interrupted or not. No step waits for the device: losses add up there, and are looked at twice a second.
 """
 
 import math
-import random
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 import explorer
+from explorer.analysis.training import training_macs
 from explorer.errors import UserError
 from explorer.nn.module import NetworkModule
-from explorer.train.budget import Budget
-from explorer.train.data import Dataset, Part
-from explorer.train.outcome import DIVERGED, DONE, EpochRecord, Outcome
-from explorer.train.recipes import Recipe
+from explorer.train.budget import Budget, steps_per_epoch
+from explorer.train.chance import seed_all
+from explorer.train.checkpoint import check_identity, load, prefixed, save
+from explorer.train.data import Dataset
+from explorer.train.data.feeds import Batches, Feed, Feeds
+from explorer.train.evaluate import Weights, copied, evaluate
+from explorer.train.execution import USUAL, Execution
+from explorer.train.interrupts import held_interrupts
+from explorer.train.mixup import mixed
+from explorer.train.outcome import DIVERGED, DONE, FAILED, EpochRecord, Outcome, lowest
+from explorer.train.parallel import Crew, WithAuxiliaries, joined
+from explorer.train.precision import Precision, out_of_memory, peak_flops, switches
+from explorer.train.recipes import BEST, SNAPSHOTS, Recipe, epochs_of
+from explorer.train.state import State
+from explorer.train.status import Meter, Progress
 
-VALIDATION_IMAGES = 200  # read after each epoch, at most
+VALIDATION_IMAGES = 200  # read after each epoch, or
+VALIDATION_SHARE = 10  # one for so many training images, if that is more; all where the best epoch is chosen by them
+TRAIN_IMAGES = 50_000  # of files, read for the final training error, at most
 EVALUATION_BATCH = 256
+LOST_STEPS = 100  # between two looks at whether the loss is still finite
+SAVE_SECONDS = 30.0  # between two checkpoints, and no less than
+SAVE_TIMES = 50  # times what writing one takes
 
-Progress = Callable[[float, EpochRecord | None], None]  # fraction of the budget spent, the latest whole epoch
+
+@dataclass(frozen=True)
+class Host:
+    """Where a training runs, and who looks on. Nothing here is meant to change what it computes."""
+
+    device: str = "cpu"  # cpu, cuda, cuda:1, mps
+    checkpoint: Path | None = None  # to go on from, and to keep up to date
+    weights: Path | None = None  # for those whose errors are reported, at the end
+    time_limit: float | None = None  # seconds of this process
+    progress: Progress = lambda status: None
+    clock: Callable[[], float] = time.monotonic
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is trained, and how. All of it is a trial's identity."""
+
+    data: Dataset
+    budget: Budget
+    recipe: Recipe
+    seed: int
+    execution: Execution
+
+
+class OutOfTime(Exception):
+    """The time limit was reached; the message says which."""
 
 
 def train(
@@ -36,137 +78,262 @@ def train(
     budget: Budget,
     recipe: Recipe,
     seed: int,
-    *,
-    device: str = "cpu",
-    progress: Progress | None = None,
-    clock: Callable[[], float] = time.monotonic,
+    execution: Execution = USUAL,
+    host: Host | None = None,
 ) -> Outcome:
-    """Train the network of a text once; done or diverged. UserError where text or device are wrong."""
-    check_device(device)
-    with _single_thread(device):
-        _seed(seed)
-        model = explorer.build(network, input=data.shape, classes=data.classes)
+    """Train the network of a text once: done, diverged, or failed for want of memory or time.
+
+    Where there is a checkpoint, the training goes on from it; whoever has stored the outcome deletes it.
+    KeyboardInterrupt comes between two batches, after saving. UserError where text, device or budget are wrong, or the
+    checkpoint is of another training.
+    """
+    host = host or Host()
+    work = Work(data, budget.of(epochs_of(recipe)), recipe, seed, execution.check())
+    check_device(host.device)
+    with (
+        joined(host.device) as (crew, device),
+        switches(device, work.execution),
+        held_interrupts() as interrupted,
+    ):
+        seed_all(seed)
+        model = explorer.build(network, input=data.shape, classes=data.classes, layers=work.execution.layers)
         model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        training = _Training(model, data, budget, recipe, seed, device, clock)
-        while not training.over():
-            training.epoch(progress or (lambda fraction, latest: None))
-        return training.outcome()
+        training = _Training(model, work, host, crew, device, interrupted)
+        training.resume()
+        try:
+            while not training.over():
+                training.epoch()
+            return training.outcome()
+        except OutOfTime as error:
+            return training.failed(str(error))
+        except (MemoryError, RuntimeError) as error:
+            if not (reason := out_of_memory(error)):
+                raise
+            return training.failed(f"out of memory: {reason}")
 
 
 class _Training:
-    """The state of one training between its steps."""
+    """One training between its steps."""
 
     def __init__(
-        self,
-        model: NetworkModule,
-        data: Dataset,
-        budget: Budget,
-        recipe: Recipe,
-        seed: int,
-        device: str,
-        clock: Callable[[], float],
+        self, model: NetworkModule, work: Work, host: Host, crew: Crew, device: str, interrupted: Callable[[], bool]
     ) -> None:
-        self.model, self.data, self.budget, self.recipe, self.device = model, data, budget, recipe, device
-        self.images, self.labels = _on(device, data.train)
-        self.validation = _on(device, data.validation.first(VALIDATION_IMAGES))
-        self.order = torch.Generator().manual_seed(seed)
-        self.optimiser = _optimiser(model, recipe)
-        self.history: list[EpochRecord] = []
-        self.steps = 0
-        self.total_steps = (budget.epochs or 0) * math.ceil(len(data.train) / recipe.batch)
-        self.clock, self.start = clock, clock()
+        recipe, macs = work.recipe, training_macs(model.graph).total
+        crew.check(work.execution.processes, recipe.batch, work.budget.unit)
+        self.model, self.work, self.recipe, self.host, self.crew = model, work, recipe, host, crew
+        self.interrupted = interrupted
+        self.feeds = Feeds(work.data, device, _guiding(work))
+        self.precision = Precision(device, work.execution.dtype)
+        self.forward = crew.wrapped(WithAuxiliaries(model))
+        if work.execution.compile:
+            self.forward.compile()
+        self.state = State(
+            model, _optimiser(model, recipe), self.precision.scaler, device, torch.zeros(2, device=device)
+        )
+        images = crew.usable(len(work.data.train), recipe.batch)
+        self.epoch_steps = steps_per_epoch(images, recipe.batch)
+        self.total_steps = work.budget.steps(images, recipe.batch, macs)
+        self.meter = Meter(host.clock, macs, peak_flops(device, work.execution.dtype))
+        self.begun = self.saved = host.clock()
+        self.save_after = SAVE_SECONDS
+        self.notice: str | None = None
+        crew.reseed(work.seed, 0)
+
+    # -- how far it is -------------------------------------------------------------------------------
 
     def seconds(self) -> float:
-        """Time since the first step was about to begin."""
-        return self.clock() - self.start
+        """Time spent on this training, in stopped processes too."""
+        return self.state.seconds + self.host.clock() - self.begun
 
     def fraction(self) -> float:
         """The part of the budget that is spent, in [0, 1]."""
-        spent = self.steps / self.total_steps if self.total_steps else self.seconds() / self.budget.amount
-        return min(1.0, spent)
-
-    def diverged(self) -> bool:
-        """Whether the last epoch's loss is not a number, or infinite."""
-        return bool(self.history) and self.history[-1].train_loss is None
+        if self.total_steps is None:
+            return min(1.0, self.seconds() / self.work.budget.amount)
+        return self.state.steps / self.total_steps
 
     def over(self) -> bool:
         """Whether nothing is left to do: the budget is spent (after one step at least), or all is lost."""
-        return self.diverged() or (self.steps > 0 and self.fraction() >= 1)
+        between_epochs = self.state.position == 0  # a process that was stopped may leave one to be recorded
+        return self.diverged() or (between_epochs and self.state.steps > 0 and self.fraction() >= 1)
 
-    def epoch(self, progress: Progress) -> None:
-        """One pass over the training images, or what time allows of it, then a look at validation."""
+    def diverged(self) -> bool:
+        """Whether the last epoch's loss is not a number, or infinite."""
+        return bool(self.state.history) and self.state.history[-1].train_loss is None
+
+    def lost(self) -> bool:
+        """Whether the running epoch's loss is not finite; looked at now and then, as the device is waited for."""
+        return self.state.steps % LOST_STEPS == 0 and not self.crew.added(self.state.sums)[0].isfinite()
+
+    # -- training ------------------------------------------------------------------------------------
+
+    def epoch(self) -> None:
+        """One pass over the training images, or what the budget allows of it, then a look at validation."""
         self.model.train()
-        total = torch.zeros(2, device=self.device)
-        seen = 0
-        order = torch.randperm(len(self.labels), generator=self.order)
-        for batch in torch.split(order, self.recipe.batch):
-            lr = self.recipe.lr_at(self.fraction())
-            total += self.step(batch.to(self.device), lr)
-            seen += len(batch)
-            progress(self.fraction(), self.history[-1] if self.history else None)
-            if self.fraction() >= 1:
+        state, feed = self.state, self.feeds.train
+        augmentation, number, first = self.work.data.augmentation, len(state.history), state.position
+        batches = feed.shuffled(self.recipe.batch, augmentation, self.work.seed, number, first)
+        for images, labels in islice(batches, self.epoch_steps - first):
+            if state.position and (self.fraction() >= 1 or self.lost()):
                 break
-        loss, error = (float(value) / seen for value in total)
-        self.history.append(self.record(lr, loss, error))
-        progress(self.fraction(), self.history[-1])
+            self.step(images, labels)
+            self.pause()
+        state.history.append(self.record())
+        self.keep_best()
+        state.position = state.seen = 0
+        state.sums.zero_()
+        self.tell()
 
-    def step(self, batch: Tensor, lr: float) -> Tensor:
-        """One step on the images `batch` points at: [sum of losses, number of errors] before it."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = lr
-        self.optimiser.zero_grad()  # before the activations come, so that old gradients do not lie beside them
-        labels = self.labels[batch]
-        scores, heads = self.model.with_auxiliaries(self.images[batch])
-        loss = cross_entropy(scores, labels) + sum(weight * cross_entropy(head, labels) for weight, head in heads)
-        torch.autograd.backward(loss)
-        self.optimiser.step()
-        self.steps += 1
-        wrong = (scores.detach().argmax(1) != labels).sum()
-        return torch.stack([loss.detach() * len(batch), wrong])
+    def step(self, images: Tensor, labels: Tensor) -> None:
+        """One step on a batch; its losses and errors, from before the step, are added up."""
+        state, fraction, whole = self.state, self.fraction(), len(labels)
+        self.keep_snapshot(fraction)
+        state.lr = self.recipe.lr_at(fraction)
+        state.optimiser.zero_grad()  # before the activations come, so that old gradients do not lie beside them
+        images, targets = mixed(self.crew.share(images), self.crew.share(labels), self.recipe.mixup)
+        with self.precision.autocast():
+            scores, heads = self.forward(images)
+        main = targets.loss(scores.float())
+        loss = main + sum(weight * targets.loss(head.float()) for weight, head in heads)
+        self.precision.step(loss * self.crew.weight(len(images), whole), state.optimiser)
+        state.sums += torch.stack([main.detach() * len(images), targets.wrong(scores.detach())])
+        state.steps, state.position, state.seen = state.steps + 1, state.position + 1, state.seen + whole
+        self.meter.trained(whole)
 
-    def record(self, lr: float, loss: float, error: float) -> EpochRecord:
+    def record(self) -> EpochRecord:
         """The epoch that has just ended; without validation, and without its loss, where it diverged."""
-        number, seconds = len(self.history) + 1, self.seconds()
+        state, seconds = self.state, self.seconds()
+        number, lr = len(state.history) + 1, state.lr
+        loss, error = (total / state.seen for total in self.crew.added(state.sums).tolist())
         if not math.isfinite(loss):
             return EpochRecord(number, seconds, lr, None, error, None, None)
-        validation_loss, validation_error = evaluate(self.model, *self.validation)
+        validation_loss, validation_error = self.errors(self.feeds.guide)
         return EpochRecord(number, seconds, lr, loss, error, _finite(validation_loss), validation_error)
+
+    def keep_best(self) -> None:
+        """Remember the weights, where the recipe reports those of the best epoch and this one is the best so far."""
+        history, within = self.state.history, self.fraction() <= self.recipe.within + 1e-9
+        if self.recipe.reports == BEST and within and lowest(history) is history[-1]:
+            self.state.kept = [copied(self.model)]
+
+    def keep_snapshot(self, fraction: float) -> None:
+        """Remember the weights, where the recipe lets those at the ends of cycles vote and one has just ended."""
+        cycle = self.recipe.cycle_at(fraction)
+        if self.recipe.reports == SNAPSHOTS and cycle > self.state.cycle:
+            self.state.kept.append(copied(self.model))
+        self.state.cycle = cycle
+
+    # -- between two batches -------------------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Tell, save or stop, where it is time to."""
+        now, limit = self.host.clock(), self.host.time_limit
+        if self.meter.due():
+            self.tell()
+        if self.interrupted():
+            self.save()
+            raise KeyboardInterrupt(self.notice or "")
+        if limit is not None and now - self.begun > limit:
+            self.save()
+            raise OutOfTime(f"out of time: the limit is {limit:g} s")
+        if now - self.saved >= self.save_after:
+            self.save()
+
+    def tell(self) -> None:
+        """Say how it is going; this waits for the device."""
+        state = self.state
+        seen = state.seen / self.crew.size  # the sums are this process's
+        loss, error = ((total / seen if seen else None) for total in state.sums.tolist())
+        latest = state.history[-1] if state.history else None
+        number = len(state.history) + (state.position > 0 or not state.history)
+        self.host.progress(self.meter.look(self.fraction(), number, loss, error, latest, self.notice))
+
+    def save(self) -> None:
+        """Bring the checkpoint up to date. One that cannot be written is told; the training goes on without."""
+        if self.host.checkpoint is None or self.crew.rank:
+            return
+        began = self.host.clock()
+        try:
+            tensors, facts = self.state.packed(self.seconds())
+            save(self.host.checkpoint, tensors, {"identity": self.identity(), **facts})
+            self.notice = None
+        except UserError as error:
+            self.notice = str(error)
+        self.saved = self.host.clock()
+        self.save_after = max(SAVE_SECONDS, SAVE_TIMES * (self.saved - began))
+
+    def resume(self) -> None:
+        """Go on from the checkpoint, where there is one. UserError where it is of another training."""
+        path = self.host.checkpoint
+        if path and (found := load(path)):
+            tensors, facts = found
+            check_identity(path, self.identity(), facts.get("identity", {}))
+            self.state.unpack(path, tensors, facts)
+            self.crew.reseed(self.work.seed, self.state.steps)
+
+    def identity(self) -> dict[str, Any]:
+        """What a checkpoint has to agree with."""
+        work, graph = self.work, self.model.graph
+        return {
+            "network": graph.canonical,
+            "graph": graph.digest,
+            "data": work.data.name,
+            "images": work.data.fingerprint,
+            "budget": str(work.budget),
+            "seed": work.seed,
+            "recipe": asdict(work.recipe),
+            "execution": asdict(work.execution),
+        }
+
+    # -- the end -------------------------------------------------------------------------------------
 
     def outcome(self) -> Outcome:
         """The final errors; only here, and only if training did not diverge, the test part is read."""
-        seconds, history = self.seconds(), tuple(self.history)
-        loss, error = (math.nan, math.nan) if self.diverged() else evaluate(self.model, self.images, self.labels)
+        steps, seconds, history = self.state.steps, self.seconds(), tuple(self.state.history)
+        voters = self.voters()
+        loss, error = (math.nan, None) if self.diverged() else self.errors(self.feeds.seen(TRAIN_IMAGES), voters)
         if not math.isfinite(loss):
             why = f"the loss was not finite in epoch {len(history)}"
-            return Outcome(DIVERGED, why, self.steps, seconds=seconds, history=history)
-        _, validation_error = evaluate(self.model, *_on(self.device, self.data.validation))
-        test_loss, test_error = evaluate(self.model, *_on(self.device, self.data.test))
+            return Outcome(DIVERGED, why, steps, seconds=seconds, history=history)
+        _, validation_error = self.errors(self.feeds.validation(), voters)
+        test_loss, test_error = self.errors(self.feeds.test(), voters)
+        self.save_weights(voters)
         return Outcome(
-            DONE,
-            None,
-            self.steps,
-            error,
-            loss,
-            validation_error,
-            test_error,
-            _finite(test_loss),
-            seconds,
-            history,
+            DONE, None, steps, error, loss, validation_error, test_error, _finite(test_loss), seconds, history
         )
 
+    def failed(self, reason: str) -> Outcome:
+        """What is known of a training that could not go on."""
+        steps, history = self.state.steps, tuple(self.state.history)
+        where = f"in epoch {len(history) + 1}, after {steps} steps; batches of {self.recipe.batch}"
+        return Outcome(FAILED, f"{reason} ({where})", steps, seconds=self.seconds(), history=history)
 
-@torch.inference_mode()
-def evaluate(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Mean loss and error of a model, in evaluation mode, on images [N, C, H, W] with labels [N]."""
-    model.eval()
-    total = torch.zeros(2, device=images.device)
-    for start in range(0, len(labels), EVALUATION_BATCH):
-        truth = labels[start : start + EVALUATION_BATCH]
-        scores = model(images[start : start + EVALUATION_BATCH])
-        wrong = (scores.argmax(1) != truth).sum()
-        total += torch.stack([cross_entropy(scores, truth, reduction="sum"), wrong])
-    loss, error = (float(value) / len(labels) for value in total)
-    return loss, error
+    def voters(self) -> list[Weights]:
+        """The weights whose errors are reported; none: those that the model has."""
+        last = [copied(self.model)] if self.recipe.reports == SNAPSHOTS else []
+        return self.state.kept + last
+
+    def errors(self, feed: Feed, voters: Sequence[Weights] = ()) -> tuple[float, float]:
+        """Mean loss and error on all that a feed gives."""
+        with self.precision.autocast():
+            return evaluate(self.model, self.paused(feed.in_order(EVALUATION_BATCH)), voters)
+
+    def paused(self, batches: Batches) -> Batches:
+        """The batches, with a pause after each."""
+        for batch in batches:
+            yield batch
+            self.pause()
+
+    def save_weights(self, voters: Sequence[Weights]) -> None:
+        """Keep the weights whose errors are reported; where that cannot be, it is told, and the errors are kept."""
+        if self.host.weights is None or self.crew.rank:
+            return
+        sets = voters or [self.model.state_dict()]
+        parts = sets if len(sets) == 1 else [prefixed(f"vote{number}", own) for number, own in enumerate(sets)]
+        try:
+            save(self.host.weights, {name: one for own in parts for name, one in own.items()}, self.identity())
+        except UserError as error:
+            self.notice = str(error)
+            self.tell()
 
 
 def check_device(device: str) -> None:
@@ -180,6 +347,13 @@ def check_device(device: str) -> None:
         raise UserError(f"--device: torch cannot use {device[:80]!r} here ({reason}); cpu always works") from error
 
 
+def _guiding(work: Work) -> int:
+    """How many validation images are read after each epoch."""
+    if work.recipe.reports == BEST:
+        return len(work.data.validation)
+    return max(VALIDATION_IMAGES, len(work.data.train) // VALIDATION_SHARE)
+
+
 def _optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
     """The recipe's optimiser for all parameters of a model."""
     return torch.optim.SGD(
@@ -190,30 +364,6 @@ def _optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
         weight_decay=recipe.weight_decay,
         nesterov=recipe.nesterov,
     )
-
-
-def _seed(seed: int) -> None:
-    """Seed every source of chance: initialisation and dropout draw from torch's global one."""
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
-
-
-@contextmanager
-def _single_thread(device: str) -> Iterator[None]:
-    """One thread while training on CPU: faster for small networks, and the same bits everywhere."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1 if device == "cpu" else before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _on(device: str, part: Part) -> tuple[Tensor, Tensor]:
-    """Images and labels of a part as tensors on the device."""
-    images = torch.from_numpy(part.images).to(device=device, memory_format=torch.channels_last)
-    return images, torch.from_numpy(part.labels).to(device)
 
 
 def _finite(value: float) -> float | None:

@@ -20,10 +20,10 @@ class EpochRecord:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one training gave. Final numbers are of the final weights in evaluation mode."""
+    """What one training gave. Errors are of the weights that the recipe reports, in evaluation mode."""
 
-    status: str  # done, diverged or failed
-    message: str | None = None  # why it diverged or failed
+    status: str  # done, diverged or failed (out of memory, out of time)
+    message: str | None = None  # why it diverged or failed, and in which epoch
     steps: int | None = None
     train_error: float | None = None  # on all training images
     train_loss: float | None = None
@@ -36,5 +36,10 @@ class Outcome:
     @property
     def best(self) -> EpochRecord | None:
         """The first epoch with the lowest validation error; None where none was measured."""
-        measured = [epoch for epoch in self.history if epoch.validation_error is not None]
-        return min(measured, key=lambda epoch: epoch.validation_error or 0.0, default=None)
+        return lowest(self.history)
+
+
+def lowest(history: tuple[EpochRecord, ...] | list[EpochRecord]) -> EpochRecord | None:
+    """The first epoch with the lowest validation error; None where none was measured."""
+    measured = [epoch for epoch in history if epoch.validation_error is not None]
+    return min(measured, key=lambda epoch: epoch.validation_error or 0.0, default=None)

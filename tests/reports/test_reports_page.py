@@ -119,7 +119,7 @@ def test_the_page_needs_no_other_file_and_runs_no_script(written):
     files, page = written
     references = References()
     references.feed(page)
-    assert len(references.found) == len(files.figures) == 4
+    assert len(references.found) == len(files.figures) == 5
     assert all(address.startswith("data:image/png;base64,") for address in references.found)
     assert not references.tags & {"script", "link", "iframe", "object"}
     style = re.search(r"<style>(.*?)</style>", page, flags=re.DOTALL)[1]
@@ -140,7 +140,7 @@ def test_the_same_store_gives_the_same_bytes(sound, tmp_path):
 
 def test_figures_of_an_earlier_report_do_not_stay(tmp_path):
     write_sweep(tmp_path, noisy, bases=(SMALL, LARGE), scales=(1,), seeds=2)
-    assert len(write_report(tmp_path).figures) == 4
+    assert len(write_report(tmp_path).figures) == 5
     folder = tmp_path / "report"
     (folder / "mine.png").write_bytes(b"mine")
     assert (folder / "curves-2.png").is_file()

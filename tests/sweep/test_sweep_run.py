@@ -1,15 +1,19 @@
 """Sweeps from end to end, with workers that really train; nothing but what is missing is run."""
 
+import json
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 import sweep_tasks
 
 from explorer.errors import UserError
 from explorer.sweep import run
+from explorer.sweep.engine import usable_cores
+from explorer.sweep.placing import worker_environment
 from explorer.sweep.progress import Progress
-from explorer.sweep.run import sweep, train_one, worker_environment
+from explorer.sweep.run import sweep, train_one
 from explorer.sweep.store import Store
 
 TINY = "cifar_resnet(n=1, widths=[2,2,2])"
@@ -50,7 +54,7 @@ def test_training_in_this_process_gives_a_workers_bits(finished, tmp_path):
     _, result, _ = finished
     fraction = []
     single = train_one(
-        TINY, budget="1epoch", seed=1, workspace=tmp_path, progress=lambda part, latest: fraction.append(part)
+        TINY, budget="1epoch", seed=1, workspace=tmp_path, progress=lambda status: fraction.append(status.fraction)
     )
     (from_worker,) = [trial for trial in result.trials if trial.id == single.trial.id]
     for measured in ("train_loss", "train_error", "validation_error", "test_error", "test_loss"):
@@ -114,6 +118,57 @@ def test_a_failed_trial_is_kept_and_tried_again(pretended, monkeypatch, tmp_path
     assert [trial.status for trial in mended.trials] == ["done"] * 2
 
 
+def test_whatever_happens_to_a_trial_stands_in_the_report_by_name(pretended, monkeypatch, tmp_path):
+    from explorer.reports.export import export_table
+    from explorer.reports.report import write_report
+
+    monkeypatch.setattr(run, "TASK", "sweep_tasks:eventful")
+    swept, _ = pretended(1, seeds=4)
+    assert Counter(trial.status for trial in swept.trials) == {"done": 2, "diverged": 2, "failed": 4}
+    rows = json.loads(export_table(tmp_path / "work", None, "json"))
+    assert [(row["done"], row["diverged"], row["failed"], row["missing"]) for row in rows] == [(1, 1, 2, 0)] * 2
+    page = write_report(tmp_path / "work").html.read_text()
+    for reason in ("the loss was not finite", "out of memory", "worker process died 2 times: killed by SIGKILL"):
+        assert reason in page
+    assert page.count(f"{TINY} + mssar(1)") >= 3
+
+
+def test_a_trial_beyond_the_memory_limit_fails_alone_and_by_that_name(tmp_path):
+    large = "cifar_resnet(n=1, widths=[128,128,128])"
+    swept = sweep([large, TINY], None, seeds=1, budget="1epoch", workers=1, memory_limit=0.6, workspace=tmp_path)
+    assert {trial.status: (trial.message or "")[:14] for trial in swept.trials} == {
+        "failed": "out of memory:",
+        "done": "",
+    }
+
+
+def test_a_trial_that_another_process_trains_is_left_to_it(tmp_path):
+    trial = train_one(TINY, budget="1epoch", workspace=tmp_path / "known").trial.id
+    (tmp_path / "work").mkdir()
+    program = (
+        "import sys; from pathlib import Path; from explorer.sweep.claims import Claims;"
+        "claims = Claims(Path(sys.argv[1])); print(claims.take(sys.argv[2]), flush=True); sys.stdin.read()"
+    )
+    arguments = [sys.executable, "-c", program, str(tmp_path / "work"), trial]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "True\n"
+        with pytest.raises(UserError, match="another process is training"):
+            train_one(TINY, budget="1epoch", workspace=tmp_path / "work")
+        other.kill()
+    assert not train_one(TINY, budget="1epoch", workspace=tmp_path / "work").found
+
+
+def test_progress_counts_every_trial_once(pretended):
+    events = []
+    pretended(1, 2, seeds=4, progress=events.append)
+    for event in events:
+        assert min(event.done, event.running, event.waiting, event.elsewhere) >= 0
+        assert event.done + event.running + event.waiting + event.elsewhere == event.total == 16
+    assert max(event.running for event in events) == usable_cores()
+    assert (events[-1].done, events[-1].running, events[-1].failed) == (16, 0, 0)
+    assert 0 < events[-1].per_minute < 60 * 16 / 0.05
+
+
 def test_what_torch_refuses_is_a_failed_trial_with_its_reason(finished, monkeypatch, tmp_path):
     import explorer
 
@@ -131,9 +186,10 @@ def test_a_text_that_changes_under_way_is_not_stored_as_what_it_was(tmp_path, mo
 
     given = explorer.cost
     monkeypatch.setattr(explorer, "cost", lambda text, **more: given("vgg16", **more), raising=False)
-    result = train_one(TINY, budget="1epoch", workspace=tmp_path)
-    assert (result.trial.status, result.trial.test_error) == ("failed", None)
-    assert "has changed" in result.trial.message
+    with pytest.raises(UserError, match="has changed"):
+        train_one(TINY, budget="1epoch", workspace=tmp_path)
+    with Store.read(tmp_path) as store:
+        assert [(trial.status, trial.test_error) for trial in store.trials()] == [("failed", None)]
 
 
 def test_costs_alone_leave_no_trace(tmp_path, monkeypatch):
@@ -169,6 +225,9 @@ def test_costs_alone_need_no_torch_pandas_or_scikit_learn():
         ({"device": "tpu9"}, "--device"),
         ({"workers": -1}, "--workers"),
         ({"workers": 0}, "--workers"),
+        ({"engine": "slurm"}, "--engine"),
+        ({"time_limit": -1}, "--time-limit"),
+        ({"memory_limit": 0}, "--memory-limit"),
         ({"bases": []}, "no network"),
         ({"bases": ["cifar_resnet(n=1, widths=[100000,100000,100000])"]}, "GiB to train"),
     ],

@@ -31,7 +31,7 @@ def on_the_grid(family):
         walks.append(values)
         return family.expand(values, None, None, learned)
 
-    for item in costs(expand, family.axes, measured):
+    for item in costs(expand, family.space, measured):
         if isinstance(item, Refused):
             refused.append(item)
             continue
@@ -191,7 +191,7 @@ def test_any_network_with_ranges(tmp_path_factory, case):
 def test_a_million_candidates_take_seconds_on_one_core():
     (family,) = families("seqresnet(k=1..100, r=1..100, N=1..100)")
     before = time.process_time()
-    found = list(costs(lambda values, learned: family.expand(values, None, None, learned), family.axes))
+    found = list(costs(lambda values, learned: family.expand(values, None, None, learned), family.space))
     assert time.process_time() - before < 10
     assert sum(item.rows for item in found) == family.size == 1_000_000
     blocks = [item for item in found if isinstance(item, Block)]
@@ -205,7 +205,7 @@ def test_a_million_candidates_take_seconds_on_one_core():
 
 def test_counts_too_large_are_refused_by_name_and_the_others_costed():
     (family,) = families("wrn(16, k=2..20000..333)")
-    found = list(costs(lambda values, learned: family.expand(values, None, None, learned), family.axes))
+    found = list(costs(lambda values, learned: family.expand(values, None, None, learned), family.space))
     refused = [item for item in found if isinstance(item, Refused)]
     assert {item.reason for item in refused} == {TOO_LARGE}
     assert all(explorer.cost(family.candidate(item.example)).macs > 2**43 for item in refused)
@@ -214,7 +214,7 @@ def test_counts_too_large_are_refused_by_name_and_the_others_costed():
 
 def test_networks_too_long_to_expand_are_refused():
     (family,) = families("cifar_resnet(n=2000..8000..3000)")
-    found = list(costs(lambda values, learned: family.expand(values, None, None, learned), family.axes))
+    found = list(costs(lambda values, learned: family.expand(values, None, None, learned), family.space))
     refused = sum(item.rows for item in found if isinstance(item, Refused))
     assert refused == sum(alone(family, values) is None for values in places(family)) > 0
     assert any(isinstance(item, Block) for item in found)
@@ -223,7 +223,7 @@ def test_networks_too_long_to_expand_are_refused():
 def test_what_differs_in_too_many_ways_is_an_error(monkeypatch):
     monkeypatch.setattr(space, "MAX_WALKS", 3)
     (family,) = families("vgg16(classes=2..9)")
-    assert len(list(costs(lambda values, learned: family.expand(values, None, None, learned), family.axes))) == 1
+    assert len(list(costs(lambda values, learned: family.expand(values, None, None, learned), family.space))) == 1
     (family,) = families("cifar_resnet(n=1..5, widths=[1..9, 8, 4..12]) + seqconv(k=2..9)")
     with pytest.raises(UserError, match="more than 3 ways"):
-        list(costs(lambda values, learned: family.expand(values, None, None, learned), family.axes))
+        list(costs(lambda values, learned: family.expand(values, None, None, learned), family.space))

@@ -14,7 +14,8 @@ import explorer
 from explorer.cli.app import app
 from explorer.errors import UserError
 from explorer.sweep import listing
-from explorer.sweep.listing import fitting, list_fits
+from explorer.sweep.candidates import Selection
+from explorer.sweep.listing import candidates_of, list_fits
 from explorer.sweep.run import sweep
 
 ISSUE = "seqresnet(k=8..32, r=2..16, N=1..3)"
@@ -121,10 +122,10 @@ def test_what_stands_in_the_way_is_said(bases, given, words):
 
 
 def test_what_fits_can_be_trained_if_it_is_not_too_much(tmp_path):
-    chosen = fitting(["wrn(16, k=1..9)"], None, (), "k <= 2", (3, 32, 32), 10, 3)
+    chosen = candidates_of(Selection(("wrn(16, k=1..9)",), where="k <= 2"), (3, 32, 32), 10, 3)[0]
     assert [candidate.text for candidate in chosen] == ["wrn(16, k = 1)", "wrn(16, k = 2)"]
     with pytest.raises(UserError, match="67 candidates fit, which makes 201 trials; at most 200"):
-        fitting(["wrn(16, k=1..67)"], None, (), None, (3, 32, 32), 10, 3)
+        candidates_of(Selection(("wrn(16, k=1..67)",)), (3, 32, 32), 10, 3)
     costs = sweep(["wrn(16, k=1..3)"], None, where="k != 2", train=False, workspace=tmp_path).candidates
     assert {record.text for record in costs} == {"wrn(16, k = 1)", "wrn(16, k = 3)"}
     assert len({record.network.digest for record in costs}) == 2

@@ -74,6 +74,10 @@ WRONG = [
     (("wrn(16, k=2)", "k=1,2,1"), "--axis: k has the value 1 twice"),
     (("wrn(16, k=2)", "k=1,depth=2"), "--axis:1:5: an axis is one parameter"),
     (("wrn(16, k=2)", "k=5..2"), "--axis:1:3: the range 5..2 is empty"),
+    (("wrn(16, k=2..3)", "k=5,6"), "--axis: k has a range in wrn(16, k=2..3) already"),
+    (("wrn(16, 2..3)", "depth=16", "k=5,6"), "--axis: k has a range in wrn(16, 2..3) already"),
+    (("wrn(16, k=2)", "k=5,6", "k=7..9"), "--axis: k has an axis of its own already"),
+    (("cifar_resnet(n=1, option=A)", "option=A,B", "option=B"), "--axis: option has an axis of its own already"),
 ]
 
 
@@ -89,6 +93,7 @@ def test_what_is_no_range_or_axis(given, words):
 COLUMNS = {
     "params": np.array([10, 20, 30]),
     "macs": np.array([2**61, 40, 90]),
+    "flops": np.array([2**62, 79, 180]),
     "activations": np.array([1, 1, 1]),
     "depth": np.array([4, 5, 6]),
     "chain": np.array([4, 5, 7]),
@@ -105,10 +110,11 @@ LIMITS = {
     "macs + macs + macs + macs + macs > 1e17": [True, False, False],
     "macs / params <= 2": [False, True, False],
     "macs // params == 2": [False, True, False],
-    "flops == 2 * macs": [True, True, True],
+    "flops == 2 * macs": [True, False, True],
     "macs % 7 == 5": [False, True, False],
     "max(k, 2) + min(k, 2, 9) == 4": [False, True, False],
     "2.5 * k > 5": [False, False, True],
+    "floor(macs / params) == 2 and floor(2.5 * k) == 5": [False, True, False],
     "-k <= -2": [False, True, True],
     "widths[0] + widths[1] > 6": [False, True, True],
     "25 >= params": [True, True, False],
@@ -165,7 +171,9 @@ NO_LIMITS = [
     ("params <= widths", "--where:1:11: widths is no number"),
     ("widths[2] < 1", "there is no widths[2]"),
     ("k[0] < 1", "there is no k[0]"),
-    ("params <= floor(3)", "--where:1:11: unknown function 'floor'; known: max, min"),
+    ("params <= ceil(3)", "--where:1:11: unknown function 'ceil'; known: floor, max, min"),
+    ("params <= floor(3, 4)", "--where:1:11: floor takes one number"),
+    ("not params <= 3", "'not params' is no number; 'not' binds tightly: write not (a <= b)"),
     ("max() < 1", "max takes numbers"),
     ("params and not k", "'params' is no condition"),
     ("params % 0 == 1", "--where:1:8: division by zero"),

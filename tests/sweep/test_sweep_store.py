@@ -135,8 +135,9 @@ def test_rows_have_every_candidate_trained_or_not(store):
 
 def refused(workspace, action=Store.read):
     """The message with which a workspace is refused."""
-    with pytest.raises(UserError) as caught:
-        action(workspace).rows()
+    with pytest.raises(UserError) as caught, action(workspace) as store:
+        store.rows()
+        store.history()
     assert len(str(caught.value)) < 500
     return str(caught.value)
 
@@ -205,7 +206,7 @@ def test_json_that_is_none_is_refused(tmp_path):
     filled(tmp_path)
     with sqlite3.connect(tmp_path / FILE) as database:
         database.execute("UPDATE trials SET recipe = '{'")
-    assert "not JSON" in refused(tmp_path)
+    assert "not what was stored" in refused(tmp_path)
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
@@ -228,7 +229,7 @@ def test_a_store_that_cannot_be_written_is_refused(tmp_path):
 def test_a_store_in_use_by_another_writer_waits_then_says_so(tmp_path, monkeypatch):
     filled(tmp_path)
     with Store.open(tmp_path) as store, sqlite3.connect(tmp_path / FILE, isolation_level=None) as other:
-        store._database.execute("PRAGMA busy_timeout = 50")
+        store.database.execute("PRAGMA busy_timeout = 50")
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(UserError, match="locked by another process"):
             store.record(trial("new"))

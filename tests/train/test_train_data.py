@@ -7,7 +7,10 @@ import pytest
 import torch
 
 from explorer.errors import UserError
-from explorer.train.data import Part, enlarge, load, source, stratified
+from explorer.train.data import SOURCES, Augmentation, Part, load, source
+from explorer.train.data.digits import enlarge
+from explorer.train.data.sources import archive_folder
+from explorer.train.data.splits import stratified
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +75,22 @@ def test_the_fingerprint_sees_one_pixel_and_one_label(digits):
     assert len(prints | {digits.fingerprint}) == 3
 
 
+def test_the_fingerprint_sees_the_augmentation(digits):
+    assert replace(digits, augmentation=Augmentation(mirror=True)).fingerprint != digits.fingerprint
+
+
+def test_statistics_are_those_of_all_pixels_of_a_channel():
+    images = np.random.default_rng(2).integers(0, 256, (1500, 3, 4, 5), np.uint8)
+    images[:, 1] //= 3
+    found = Part(images, np.zeros(1500, np.int64)).statistics()
+    np.testing.assert_allclose(found.mean, images.mean((0, 2, 3)))
+    np.testing.assert_allclose(found.deviation, images.std((0, 2, 3)))
+
+
+def test_images_that_are_normalised_have_no_statistics(digits):
+    assert digits.statistics is None
+
+
 def test_enlarging_is_torchs_bilinear():
     images = np.random.default_rng(1).normal(size=(3, 8, 8))
     wanted = torch.nn.functional.interpolate(torch.from_numpy(images)[:, None], size=32, mode="bilinear")
@@ -85,8 +104,35 @@ def test_stratified_parts_cover_everything_once():
     assert sorted(np.concatenate(parts)) == list(range(60))
 
 
+def test_stratified_parts_may_hold_so_many_of_each_class():
+    labels = np.repeat(np.arange(3), [10, 20, 30])
+    held_out, rest = stratified(labels, (np.array([1, 0, 3]),), np.random.default_rng(0))
+    assert np.bincount(labels[held_out]).tolist() == [1, 0, 3]
+    assert np.bincount(labels[rest]).tolist() == [9, 20, 27]
+
+
 def test_an_unknown_name_is_refused_with_the_nearest():
     with pytest.raises(UserError, match=r"--data.*'digit'.*did you mean 'digits'"):
         source("digit")
+    with pytest.raises(UserError, match=r"did you mean 'cifar10'"):
+        load("cifar-10")
     with pytest.raises(UserError, match=r"known: .*digits"):
         load("x" * 100_000)
+
+
+def test_everything_about_a_data_set_but_its_images_is_known_before_loading():
+    for name, described in SOURCES.items():
+        assert described.name == name and described.description and described.evidence
+        assert described.shape == (3, 32, 32) and described.classes > 1
+
+
+def test_archives_lie_where_the_option_or_the_variable_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("EXPLORER_DATA", raising=False)
+    assert archive_folder() == tmp_path / ".cache" / "explorer"
+    monkeypatch.setenv("XDG_CACHE_HOME", "/elsewhere")
+    assert str(archive_folder()) == "/elsewhere/explorer"
+    monkeypatch.setenv("EXPLORER_DATA", "/data")
+    assert str(archive_folder()) == "/data"
+    assert archive_folder("~/mine") == tmp_path / "mine"

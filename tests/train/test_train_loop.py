@@ -7,38 +7,29 @@ from collections import Counter
 from dataclasses import replace
 from typing import ClassVar
 
-import numpy as np
 import pytest
 import torch
+from stripes import NET, striped, stripes
 
 import explorer
 from explorer.errors import UserError
+from explorer.measure.environment import environment, revision
 from explorer.train.budget import Budget
 from explorer.train.data import Dataset, Part
-from explorer.train.environment import environment, revision
-from explorer.train.loop import evaluate, train
+from explorer.train.evaluate import evaluate
+from explorer.train.loop import Host, train
 from explorer.train.recipes import RECIPES
 
-NET = "cifar_resnet(n=1, widths=[4,4,4])"
 RECIPE = replace(RECIPES["nesterov"], batch=16)
-
-
-def stripes(count: int, seed: int, classes: int = 2) -> Part:
-    """Images of one bright half, the upper or the lower: what a network learns in a few steps."""
-    random = np.random.default_rng(seed)
-    labels = random.permutation(np.arange(count) % classes)
-    images = random.normal(0, 0.3, (count, 3, 32, 32)).astype(np.float32)
-    images[:, :, :16] += labels[:, None, None, None] * 2 - 1
-    return Part(images, labels.astype(np.int64))
 
 
 @pytest.fixture(scope="module")
 def data():
-    return Dataset("stripes", stripes(64, 0), stripes(32, 1), stripes(48, 2), 2, (3, 32, 32), "stripes", "none")
+    return striped()
 
 
-def run(data, epochs=4, seed=0, recipe=RECIPE, **more):
-    return train(NET, data, Budget(epochs, "epochs"), recipe, seed, **more)
+def run(data, epochs=4, seed=0, recipe=RECIPE, **host):
+    return train(NET, data, Budget(epochs, "epochs"), recipe, seed, host=Host(**host))
 
 
 @pytest.fixture(scope="module")
@@ -98,9 +89,14 @@ def watched(data):
 
 
 def test_the_test_part_is_read_once_and_after_everything_else(watched):
-    reads_at_end_of_epochs = []
-    run(watched, progress=lambda fraction, latest: reads_at_end_of_epochs.append(Watched.reads["test"]))
-    assert set(reads_at_end_of_epochs) == {0}
+    reads_before_the_end = []
+
+    def look(status):
+        if status.latest is None or status.latest.epoch < 4:
+            reads_before_the_end.append(Watched.reads["test"])
+
+    run(watched, progress=look)
+    assert set(reads_before_the_end) == {0}
     assert Watched.reads["test"] == 1
 
 
@@ -118,9 +114,12 @@ def test_at_most_200_images_are_validated_after_an_epoch(data):
     big = replace(data, validation=stripes(300, 3))
     wrong_beyond_200 = big.validation.labels.copy()
     wrong_beyond_200[200:] = 1 - wrong_beyond_200[200:]
-    outcome = run(replace(big, validation=Part(big.validation.images, wrong_beyond_200)))
+    doubtful = replace(big, validation=Part(big.validation.images, wrong_beyond_200))
+    outcome = run(doubtful)
     assert outcome.history[-1].validation_error == 0
     assert outcome.validation_error == pytest.approx(100 / 300)
+    outcome = run(doubtful, recipe=replace(RECIPE, reports="best"))  # all, where they choose
+    assert outcome.history[-1].validation_error == pytest.approx(100 / 300)
 
 
 class Recorder(torch.nn.Sequential):
@@ -128,6 +127,7 @@ class Recorder(torch.nn.Sequential):
 
     def __init__(self):
         super().__init__(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 2))
+        self.graph = explorer.expand(NET)  # what a step costs
         self.seen = []
 
     def forward(self, images):
@@ -149,7 +149,7 @@ def test_it_trains_in_training_mode_and_evaluates_in_evaluation_mode(data, monke
 
 def test_a_budget_in_seconds_follows_the_clock(data):
     ticks = iter(range(10_000))
-    outcome = train(NET, data, Budget(200, "s"), RECIPE, 0, clock=lambda: next(ticks))
+    outcome = train(NET, data, Budget(200, "s"), RECIPE, 0, host=Host(clock=lambda: next(ticks)))
     assert outcome.status == "done"
     assert 200 <= outcome.seconds < 240
     rates = [round(epoch.lr, 6) for epoch in outcome.history]
@@ -159,24 +159,27 @@ def test_a_budget_in_seconds_follows_the_clock(data):
 
 def test_one_step_is_made_however_late_it_is(data):
     ticks = iter(range(0, 10_000_000, 1000))
-    outcome = train(NET, data, Budget(1, "s"), RECIPE, 0, clock=lambda: next(ticks))
+    outcome = train(NET, data, Budget(1, "s"), RECIPE, 0, host=Host(clock=lambda: next(ticks)))
     assert (outcome.status, outcome.steps, len(outcome.history)) == ("done", 1, 1)
 
 
 def test_progress_goes_from_the_first_step_to_the_end(data):
-    calls = []
-    run(data, epochs=2, progress=lambda fraction, latest: calls.append((fraction, latest and latest.epoch)))
-    assert [fraction for fraction, _ in calls] == pytest.approx(
-        [1 / 8, 2 / 8, 3 / 8, 4 / 8, 4 / 8, 5 / 8, 6 / 8, 7 / 8, 1, 1]
-    )
-    assert [epoch for _, epoch in calls] == [None] * 4 + [1] * 5 + [2]
+    """A second passes with each look at this clock: every step, evaluation and end of an epoch is told."""
+    told, ticks = [], iter(range(10_000))
+    run(data, epochs=2, progress=told.append, clock=lambda: next(ticks))
+    epoch = [1, 2, 3, 4, 4, 4]  # four steps, validation, the end
+    final = [8] * 3  # training, validation, test part
+    steps = [*epoch, *(4 + step for step in epoch), *final]
+    assert [status.fraction for status in told] == pytest.approx([step / 8 for step in steps])
+    assert [status.epoch for status in told] == [1] * 6 + [2] * 6 + [2] * 3
+    assert [status.latest and status.latest.epoch for status in told] == [None] * 5 + [1] * 6 + [2] * 4
 
 
 def test_evaluation_is_in_batches_without_changing_the_result():
     part = stripes(600, 5, classes=10)
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 10))
     images, labels = torch.from_numpy(part.images), torch.from_numpy(part.labels)
-    loss, error = evaluate(model, images, labels)
+    loss, error = evaluate(model, zip(images.split(256), labels.split(256), strict=True))
     scores = model(images)
     assert loss == pytest.approx(torch.nn.functional.cross_entropy(scores, labels).item(), rel=1e-5)
     assert error == pytest.approx((scores.argmax(1) != labels).double().mean().item())

@@ -1,0 +1,249 @@
+"""Sweeps as small TOML files: a user's own, and the papers' experiments in the catalog (`ms-sar/table3`)."""
+
+import re
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from explorer.catalog.experiments import paths
+from explorer.catalog.load import read_text
+from explorer.errors import ArchError, Source, UserError, nearest
+from explorer.sweep.candidates import Selection, check_batch, check_modifiers, check_scales, parse_inputs
+from explorer.sweep.sampling import DesignSpace, check_space
+from explorer.sweep.where import parse_where
+
+MAX_SIZE = 200_000  # characters
+_EXPERIMENT = re.compile(r"\s*[A-Za-z0-9_.-]+/[A-Za-z0-9_./-]+\s*")
+_PLACE = re.compile(r" \(at line (\d+), column (\d+)\)$")
+
+
+@dataclass(frozen=True)
+class SweepFile:
+    """What a sweep file says. What it leaves out is None or empty, and the command's own default holds."""
+
+    name: str  # of the experiment or the file
+    selection: Selection
+    title: str | None = None
+    about: str | None = None
+    data: tuple[str, ...] = ()
+    stand_in: str | None = None  # data of short budgets
+    budget: str | None = None
+    seeds: int | None = None
+    recipe: str | None = None
+    reported: tuple[str, ...] = ()  # PAPER TABLE: whose printed errors stand beside
+    claims: tuple[str, ...] = ()  # beginnings of what the paper claims of it
+
+    def data_for(self, budget: str) -> tuple[str, ...]:
+        """The data sets of a sweep at this budget: the stand-in, if there is one, unless the budget is full."""
+        return (self.stand_in,) if self.stand_in and budget.strip() != "full" else self.data
+
+
+def is_file(text: str) -> bool:
+    """Whether a word names a sweep file or an experiment, not a network."""
+    return text.strip().endswith(".toml") or (".arch" not in text and _EXPERIMENT.fullmatch(text) is not None)
+
+
+def load(text: str) -> SweepFile:
+    """The sweep file FILE.toml, or the experiment of this name. Raises UserError, with the place in the file."""
+    name = text.strip()
+    if name.endswith(".toml"):
+        return read(read_text(name), name)
+    known = experiments()
+    if name not in known:
+        raise UserError(f"there is no experiment '{name[:80]}'; {nearest(name, known)}")
+    return known[name]
+
+
+@cache
+def experiments() -> dict[str, SweepFile]:
+    """The experiments of the catalog by name."""
+    return {name: read(path.read_text(encoding="utf-8"), str(path), name) for name, path in paths().items()}
+
+
+def read(text: str, path: str, name: str | None = None) -> SweepFile:
+    """A sweep file's text. Raises ArchError with file:line:column for what is wrong in it."""
+    source = Source(path, text)
+    if len(text) > MAX_SIZE:
+        raise UserError(f"{path[:200]}: more than {MAX_SIZE:,} characters; a sweep file is small")
+    try:
+        table = _Table(source, tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise _broken(error, source) from None
+    except RecursionError:
+        raise UserError(f"{path[:200]}: it is nested too deeply") from None
+    found = SweepFile(
+        name=name or path,
+        title=table.text("title"),
+        about=table.text("about"),
+        data=table.texts("data"),
+        stand_in=table.text("stand_in"),
+        budget=table.text("budget"),
+        seeds=table.number("seeds"),
+        recipe=table.text("recipe"),
+        reported=table.texts("reported"),
+        claims=table.texts("claims"),
+        selection=_selection(table),
+    )
+    table.done()
+    if not found.selection.networks and not found.selection.spaces:
+        raise ArchError('there is no network to sweep; write networks = ["resnet20"]', source, 0)
+    return found
+
+
+def _selection(table: "_Table") -> Selection:
+    spaces = tuple(_space(space, number) for number, space in enumerate(table.tables("space"), start=1))
+    names = [space.name for space in spaces]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise table.error("space", f"two spaces are called {name!r}")
+    scales, where, batch = table.numbers("scales"), table.text("where"), table.number("batch")
+    modifiers, inputs = table.texts("modifiers"), table.texts("input")
+    if where is not None:
+        table.check("where", lambda: parse_where(where))
+    return Selection(
+        networks=table.texts("networks"),
+        scales=None if scales is None else table.check("scales", lambda: check_scales(scales)),
+        modifiers=table.check("modifiers", lambda: check_modifiers(modifiers)),
+        axes=tuple(f"{name}={_axis(table, name, values)}" for name, values in table.table("axes").items()),
+        where=where,
+        inputs=table.check("input", lambda: parse_inputs(",".join(inputs))) if inputs else (),
+        batch=1 if batch is None else table.check("batch", lambda: check_batch(batch)),
+        spaces=spaces,
+    )
+
+
+def _space(table: "_Table", number: int) -> DesignSpace:
+    """One [[space]]."""
+    draws = tuple((name, _draw(table, name, how)) for name, how in table.table("draw").items())
+    network, samples, seed = table.text("network"), table.number("samples"), table.number("seed")
+    if network is None:
+        raise table.error("space", "a space has a network; write network = 'wrn(16, k = k)'")
+    space = DesignSpace(
+        table.text("name") or f"space {number}",
+        network,
+        draws,
+        **{key: value for key, value in (("samples", samples), ("seed", seed)) if value is not None},
+        where=table.text("where"),
+    )
+    table.done()
+    table.check("network", lambda: check_space(space))
+    return space
+
+
+def _draw(table: "_Table", name: str, how: Any) -> str:
+    if isinstance(how, int | float) and not isinstance(how, bool):
+        return _value(how)
+    if not isinstance(how, str):
+        raise table.error(name, f"the draw {name} is a text such as 'log(8, 64, 8)'")
+    return how
+
+
+def _axis(table: "_Table", name: str, values: Any) -> str:
+    """The values of an axis as `--axis` takes them."""
+    if isinstance(values, list) and not values:
+        raise table.error(name, f"the axis {name} has no values; write {name} = [8, 16, 32] or {name} = '2..12'")
+    if isinstance(values, dict):
+        raise table.error(name, f"the axis {name} is a list such as [8, 16, 32] or a range such as '2..12'")
+    return ",".join(map(_value, values)) if isinstance(values, list) else _value(values)
+
+
+def _value(value: Any) -> str:
+    """A TOML value in the grammar."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_value, value))}]"
+    return str(value)
+
+
+class _Table:
+    """A TOML table whose entries are taken one by one; errors cite the line of the key."""
+
+    def __init__(self, source: Source, table: dict[str, Any], start: int = 0) -> None:
+        self.source, self.rest, self.start = source, dict(table), start
+        self.known: list[str] = []
+
+    def take(self, key: str) -> Any:
+        """An entry, None where there is none."""
+        self.known.append(key)
+        return self.rest.pop(key, None)
+
+    def text(self, key: str) -> str | None:
+        """A text."""
+        value = self.take(key)
+        if value is not None and not isinstance(value, str):
+            raise self.error(key, f"{key} is a text")
+        return value
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A list of texts, or one."""
+        value = self.take(key)
+        if isinstance(value, str):
+            return (value,)
+        if value is not None and (not isinstance(value, list) or not all(isinstance(one, str) for one in value)):
+            raise self.error(key, f"{key} is a list of texts")
+        return tuple(value or ())
+
+    def number(self, key: str) -> int | None:
+        """A whole number."""
+        value = self.take(key)
+        if value is not None and type(value) is not int:
+            raise self.error(key, f"{key} is a whole number")
+        return value
+
+    def numbers(self, key: str) -> tuple[int, ...] | None:
+        """A list of whole numbers, None where there is none."""
+        value = self.take(key)
+        if value is not None and (not isinstance(value, list) or not all(type(one) is int for one in value)):
+            raise self.error(key, f"{key} is a list of whole numbers")
+        return None if value is None else tuple(value)
+
+    def table(self, key: str) -> dict[str, Any]:
+        """A table, empty where there is none."""
+        value = self.take(key)
+        if value is not None and not isinstance(value, dict):
+            raise self.error(key, f"{key} is a table: [{key}]")
+        return value or {}
+
+    def tables(self, key: str) -> "list[_Table]":
+        """An array of tables."""
+        value = self.take(key)
+        if value is not None and (not isinstance(value, list) or not all(isinstance(one, dict) for one in value)):
+            raise self.error(key, f"{key} is written [[{key}]], once for each")
+        starts = [found.start() for found in re.finditer(rf"(?m)^\s*\[\[\s*{key}\s*\]\]", self.source.text)]
+        places = starts + [0] * len(value or ())
+        return [_Table(self.source, one, place) for one, place in zip(value or (), places, strict=False)]
+
+    def check(self, key: str, make: Any) -> Any:
+        """What `make` returns; its errors gain the place of the key."""
+        try:
+            return make()
+        except UserError as error:
+            raise self.error(key, str(error)) from None
+
+    def error(self, key: str, message: str) -> ArchError:
+        """An error at a key's line."""
+        at = self._at(key)
+        return ArchError(message, self.source, self.start if at is None else at)
+
+    def _at(self, key: str) -> int | None:
+        """Where a key stands in the file, as far as a search for it tells."""
+        found = re.compile(rf'(?m)^[ \t]*\[*[ \t]*"?(?P<key>{re.escape(key)})"?[ \t]*[\]=.]').search(
+            self.source.text, self.start
+        )
+        return found.start("key") if found else None
+
+    def done(self) -> None:
+        """Raise ArchError for an entry that nothing asked for."""
+        for key in self.rest:
+            raise self.error(key, f"unknown entry '{key[:80]}'; {nearest(key, self.known)}")
+
+
+def _broken(error: tomllib.TOMLDecodeError, source: Source) -> ArchError:
+    """What is no TOML, with its place."""
+    message, place = str(error), _PLACE.search(str(error))
+    if place is None:
+        return ArchError(message.removesuffix(" (at end of document)") + "; the file ends", source, len(source.text))
+    lines = source.text.split("\n")[: int(place[1]) - 1]
+    return ArchError(_PLACE.sub("", message), source, sum(len(line) + 1 for line in lines) + int(place[2]) - 1)

@@ -1,0 +1,13 @@
+"""Whether torch's launcher (torchrun) has started this process, and as which of how many. No torch here."""
+
+import os
+
+
+def size() -> int:
+    """How many processes train together; 1 without the launcher (others set WORLD_SIZE too)."""
+    return int(os.environ.get("WORLD_SIZE", 1)) if "TORCHELASTIC_RUN_ID" in os.environ else 1
+
+
+def rank() -> int:
+    """This process's number among them; the first, 0, is the one that writes and prints."""
+    return int(os.environ.get("RANK", 0)) if size() > 1 else 0
