@@ -97,11 +97,11 @@ class Cost:
         """Depth and receptive field over the channels of the feature map, from the image."""
         return None if self.feature_map is None else self.feature_map.from_image
 
-    def memory(self, mode: str) -> "Memory | None":
+    def memory(self, mode: str, layers: str = "reference") -> "Memory | None":
         """What a step (`train`) or an inference (`infer`) of `batch` images is predicted to take; None as `traffic`."""
         from explorer.analysis.memory import memory, predictable
 
-        return memory(self.graph, self.batch, mode) if predictable(self.graph) else None
+        return memory(self.graph, self.batch, mode, layers=layers) if predictable(self.graph) else None
 
     @property
     def train_memory(self) -> int | None:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from explorer.analysis.cost import Cost
 from explorer.analysis.ledger import ledger_of, totals_of
 from explorer.analysis.liveness import LOSS, Schedule, ops_in
 from explorer.analysis.saved import Setting
@@ -189,20 +188,3 @@ def _path(parts: Parts, op: int, layers: str) -> str:
             return f"{name}.{_path(_entries(node), op, layers)}"
         op -= ops
     raise AssertionError("an op that the graph does not have")
-
-
-def predicted_memory(cost: Cost) -> dict[str, Any] | None:
-    """`memory` in the JSON of a cost: {train: {...}, infer: {...}} of its batch; None where it is not predicted."""
-    if not predictable(cost.graph):
-        return None
-    return {mode: memory(cost.graph, cost.batch, mode).as_dict() for mode in MODES}
-
-
-def train_memory(cost: Cost) -> int | None:
-    """Peak bytes of a training step of the cost's batch; None where it is not predicted."""
-    return memory(cost.graph, cost.batch, TRAIN).peak if predictable(cost.graph) else None
-
-
-def infer_memory(cost: Cost) -> int | None:
-    """Peak bytes of an inference of the cost's batch; None where it is not predicted."""
-    return memory(cost.graph, cost.batch, INFER).peak if predictable(cost.graph) else None

@@ -10,6 +10,7 @@ from explorer.analysis.cost import Cost
 from explorer.cli.cost_tables import print_differences, print_parts_csv, print_side_by_side, print_tree
 from explorer.cli.measured import (
     BatchOrMax,
+    Calibrate,
     ChannelsLast,
     Compile,
     Dtype,
@@ -22,6 +23,7 @@ from explorer.cli.measured import (
     batches,
     on_devices,
     wanted,
+    write_calibrated,
 )
 from explorer.cli.options import Classes, Format, Input, Nets, OutputFormat, at_least, input_size
 from explorer.cli.printing import print_csv, print_table, whole
@@ -46,7 +48,7 @@ Verify = Annotated[
 
 
 def cost(
-    nets: Nets,
+    nets: Nets = None,
     input: Input = None,
     classes: Classes = None,
     batch: BatchOrMax = "1",
@@ -61,11 +63,16 @@ def cost(
     channels_last: ChannelsLast = False,
     reference: Reference = False,
     lean: Lean = False,
+    calibrate: Calibrate = None,
     format: OutputFormat = Format.table,
 ) -> None:
     """What networks cost: parameters, MACs of convolutions and linear layers, activations, depth, traffic."""
     import explorer
 
+    if not nets:
+        if calibrate is None:
+            raise UserError("NET is missing; name networks, for example: explorer cost gunn18 resnet50")
+        return write_calibrated(calibrate, on)
     size = input_size(input)
     at_least(classes, 1, "--classes")
     at_least(depth, 0, "--depth")
@@ -78,6 +85,8 @@ def cost(
     ]
     misses = [] if bound is None else _misses(bound, costs)
     checked = [_verified(c) for c in costs] if verify else []
+    if calibrate is not None:
+        write_calibrated(calibrate, on)
     devices = None if ask is None else on_devices(costs, ask, depth, largest)
     if format is Format.json:
         _print_json(costs, checked, conventions, depth, devices)

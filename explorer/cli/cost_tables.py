@@ -41,13 +41,20 @@ def print_tree(cost: Cost, depth: int) -> None:
             f"launches {cost.launches:,}   {decimal(Bytes(cost.bytes_moved))} moved{copied}   "
             f"{rate(cost.intensity)} FLOPs for each byte"
         )
-    if cost.train_memory is not None and cost.infer_memory is not None:
+    if cost.train_memory is not None:
         typer.echo(
-            f"memory, predicted: training {decimal(Bytes(cost.train_memory))}, inference "
-            f"{decimal(Bytes(cost.infer_memory))} ({_images(cost.batch)}; MB saved: kept for the backward pass)"
+            f"memory, predicted: training {size(cost.train_memory)}{_substituted(cost)}, inference "
+            f"{size(cost.infer_memory)} ({_images(cost.batch)}; MB saved: kept for the backward pass)"
         )
     for name, head in cost.auxiliaries.items():
         typer.echo(f"{name}, in training only: params {short(head.params)}   {decimal(Macs(head.macs))}")
+
+
+def _substituted(cost: Cost) -> str:
+    """What training takes with substituted layers, where there are any that matter."""
+    peaks = {layers: cost.memory("train", layers) for layers in ("balanced", "lean")}
+    told = [f"{size(one.peak)} {name}" for name, one in peaks.items() if one and one.peak != cost.train_memory]
+    return f" ({', '.join(told)})" if told else ""
 
 
 def _multiplying(cost: Cost) -> str:

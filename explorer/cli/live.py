@@ -20,7 +20,7 @@ class Live:
         """Begin to show it."""
         from tqdm import tqdm
 
-        self.bar = tqdm(unit="trial", bar_format="{percentage:3.0f}%|{bar:12}| {postfix} [{elapsed}]")
+        self.bar = tqdm(unit="trial", bar_format="{percentage:3.0f}%|{bar:12}| [{elapsed}{postfix}]")
 
     def __call__(self, progress: "Progress") -> None:
         """Show where the sweep is now."""

@@ -33,6 +33,10 @@ Compile = Annotated[bool, typer.Option("--compile", help="With --on: by torch.co
 ChannelsLast = Annotated[bool, typer.Option("--channels-last", help="With --on: images as N, H, W, C.")]
 Reference = Annotated[bool, typer.Option("--reference", help="With --on: plain layers, no faster substitutes.")]
 Lean = Annotated[bool, typer.Option("--lean", help="With --on: the substitutes that need least memory.")]
+Calibrate = Annotated[
+    str | None,
+    typer.Option("--calibrate", metavar="FILE", help="With --on: measure the device's rates, write them as FILE.toml."),
+]
 BatchOrMax = Annotated[
     str,
     typer.Option("--batch", metavar="N|max", help="Images; max: as many as fit on the device of --on."),
@@ -149,6 +153,21 @@ def _found(word: str) -> "Device":
         return find_device(word)
     except UserError as error:
         raise UserError(f"--on: {error} What is here is measured: cpu, cuda, mps.") from error
+
+
+def write_calibrated(path: str, on: str | None) -> None:
+    """Writes the file of a device that is here, in minutes. Raises UserError."""
+    if on is None or HERE.fullmatch(on.strip()) is None:
+        raise UserError("--calibrate needs --on with one device that is here, such as --on cpu")
+    from pathlib import Path
+
+    from explorer.measure.calibrate import calibrate_file
+
+    fit = calibrate_file(Path(path), on.strip(), lambda words: typer.echo(words, err=True))
+    typer.echo(
+        f"{path}: calibrated; the median error of {len(fit.samples)} single ops, which it was fitted to, is "
+        f"{100 * fit.error:.0f}%. Predict with --on {path}"
+    )
 
 
 def batches(text: str, nets: Sequence[str], ask: Wanted | None) -> "tuple[list[int], tuple[Largest, ...]]":

@@ -24,7 +24,9 @@ Net = Annotated[
     str,
     typer.Argument(metavar="NET", help="A network: 'resnet50 + mssar(1,2,4)', FILE.arch, FILE.arch:NAME."),
 ]
-Nets = Annotated[list[str], typer.Argument(metavar="NET...", help="Networks: gunn18, 'resnet50 + se', FILE.arch:NAME.")]
+Nets = Annotated[
+    list[str] | None, typer.Argument(metavar="NET...", help="Networks: gunn18, 'resnet50 + se', FILE.arch:NAME.")
+]
 Input = Annotated[
     str | None, typer.Option("--input", metavar="CxHxW", help="Input size in place of the network's own.")
 ]

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from explorer.cli.options import Workspace
+from explorer.errors import UserError
 
 Runs = Annotated[list[int] | None, typer.Argument(metavar="[RUN...]", help="Runs to include (default: all).")]
 Axis = Annotated[str | None, typer.Option(help="Column of the figure's axis: macs, params, test_error, ...")]
@@ -37,6 +38,8 @@ def report(
     workspace: Workspace = "explorer-work",
 ) -> None:
     """The report of what is stored: tables, figures, what the differences are worth."""
+    if format is not ReportFormat.html and (x or y or open):
+        raise UserError(f"--x, --y and --open are about the page; leave them out with --format {format.value}")
     if import_:
         _import(workspace, import_)
     if format is not ReportFormat.html:

@@ -118,7 +118,7 @@ def sweep(
     file = _file(nets or [])
     selection = _selection(file, nets or [], scales, axis, modifier, where, input, batch)
     length = budget or (file.budget if file else None) or DEFAULT_BUDGET
-    if no_train and (selection.is_search or selection.inputs):
+    if no_train and (selection.is_search or selection.inputs or selection.batch > 1):
         _search(selection, data, format)
         return
     settings: dict[str, Any] = {

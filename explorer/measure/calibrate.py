@@ -214,6 +214,18 @@ def times_of(device: Device, samples: Sequence[Sample], works: list[list[Work]])
     return times
 
 
+def calibrate_file(path: Path, device: str, progress: Callable[[str], None]) -> Fit:
+    """Calibrates the device at hand, a CPU with the threads that measurements on it have, and writes its file.
+
+    Raises UserError, before anything is measured, where the file could not be written.
+    """
+    if path.suffix != ".toml" or not path.parent.is_dir():
+        raise UserError(f"a device's file is named FILE.toml, in a folder that exists, not '{path}'")
+    fit = calibrate(device, torch.get_num_threads(), progress)
+    write_calibration(path, fit.device)
+    return fit
+
+
 def write_calibration(path: Path, device: Device) -> None:
     """Writes a device's file, named as the file is, whole or not at all. Raises UserError where that is impossible."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")

@@ -10,7 +10,7 @@ import pytest
 from catalog.test_facts import NAMED
 
 import explorer
-from explorer.analysis.memory import infer_memory, memory, predicted_memory, train_memory
+from explorer.analysis.memory import memory
 from explorer.errors import UserError
 
 SMALL = "network n { input 3x8x8\n stem: conv(3x3, 4), bn, relu\n head: dropout(0.5), gap, linear(2) }"
@@ -116,16 +116,16 @@ def test_other_settings_are_refused(settings, said):
 
 def test_sweeps_and_formulas_have_none():
     cost = explorer.cost("wrn(depth = 16, k = 2)", values={"k": np.array([2, 4])})
-    assert predicted_memory(cost) is train_memory(cost) is infer_memory(cost) is None
+    assert cost.memory("train") is cost.train_memory is cost.infer_memory is None
     with pytest.raises(UserError, match="plain integers"):
         memory(cost.graph)
 
 
 def test_of_a_cost():
     cost = explorer.cost("resnet20", batch=8)
-    shown = predicted_memory(cost)
+    shown = cost.as_dict(0)["memory"]
     assert json.loads(json.dumps(shown)) == shown and set(shown) == {"train", "infer"}
-    assert (shown["train"]["peak"], shown["infer"]["peak"]) == (train_memory(cost), infer_memory(cost))
+    assert (shown["train"]["peak"], shown["infer"]["peak"]) == (cost.train_memory, cost.infer_memory)
     assert shown["train"]["workspace"] is None and shown["train"]["batch"] == 8
     parts = ("parameters", "buffers", "optimizer", "image", "gradients", "activations", "temporaries")
     assert shown["train"]["peak"] == sum(shown["train"][part] for part in parts)
@@ -133,8 +133,8 @@ def test_of_a_cost():
 
 def test_needs_no_torch():
     code = (
-        "import sys, explorer; from explorer.analysis.memory import predicted_memory;"
-        "assert predicted_memory(explorer.cost('dsn'))['train']['peak'] > 0;"
+        "import sys, explorer;"
+        "assert explorer.cost('dsn').train_memory > 0 < explorer.cost('gunn15').memory('train', 'lean').peak;"
         "print([m for m in ('torch', 'numpy', 'sympy') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

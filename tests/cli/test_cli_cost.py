@@ -108,8 +108,19 @@ def test_one_network_ends_with_launches_bytes_and_memory():
     assert last.endswith(f"{found['intensity']:.1f} FLOPs for each byte") and "GiB" not in last
     assert "by copying" not in call("cost", "resnet20")
     assert found["memory"]["train"]["peak"] == found["train_memory"] and found["memory"]["infer"]["workspace"] is None
-    assert f"training {found['train_memory'] / 1e6:.4g} MB" in memory
+    assert f"training {found['train_memory'] / 1e6:.4g} MB (" in memory and " MB balanced, " in memory
+    assert "balanced" not in call("cost", "resnet20")
     assert f"inference {found['infer_memory'] / 1e6:.4g} MB" in memory
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    ([], "NET is missing"), (["--calibrate", "x.toml"], "--calibrate needs --on"),
+    (["--calibrate", "x.toml", "--on", "h200"], "one device that is here"),
+    (["--calibrate", "x.txt", "--on", "cpu"], "FILE.toml"), (["--calibrate", "no/x.toml", "--on", "cpu"], "exists"),
+])  # fmt: skip
+def test_calibration_is_refused_before_it_starts(arguments, words):
+    code, output, errors = run("cost", *arguments)
+    assert code == 2 and output == "" and words in errors and "Traceback" not in errors
 
 
 def test_whether_it_fits():
@@ -335,7 +346,7 @@ BAD = [
     (["show", "gunn_layer", "--formula"], "one plain integer"),
     (["show", "resnet20", "--svg", "/no/such/folder/x.svg"], "/no/such/folder"),
     (["list", "zzzz"], "nothing is called"),
-    (["cost"], "Missing argument"),
+    (["cost"], "NET is missing"),
     (["cots", "gunn18"], "No such command"),
     (["sweep", "--scales", ""], "--scales"),
     (["sweep", "--scales", "1,0"], "--scales"),
