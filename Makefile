@@ -29,6 +29,9 @@ test-slow: setup
 bench: setup
 	$(BIN)/python benchmarks/cold_start.py
 	$(BIN)/python benchmarks/ledger_speed.py
+	$(BIN)/python benchmarks/memory_prediction.py
+	$(BIN)/python benchmarks/latency_prediction.py
+	$(BIN)/python benchmarks/fast_layers.py
 
 clean:
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

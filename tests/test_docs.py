@@ -131,12 +131,15 @@ def fast_layers():
     """What the substitutes gain."""
     gunn, seqconv = (results("fast_layers")["groups"][name]["networks"] for name in ("gunn15", "seqresnet-k8-r4-n1"))
     fast, lean, step = gunn["balanced"], gunn["lean"], seqconv["balanced"]
+    speed, memory = f"{fast['speed_ratio']:.2f}", f"{fast['memory_ratio']:.2f}"
+    its_speed, its_memory = f"{step['speed_ratio']:.2f}", f"{step['memory_ratio']:.2f}"
+    least, again = f"{lean['memory_ratio']:.2f}", f"{lean['macs_ratio']:.2f}"
     return f"""\
-* **The papers' layers are made fast and lean** ([docs/fast-layers.md](docs/fast-layers.md)): on one CPU thread a training
-  step of gunn15 runs {fast["speed_ratio"]:.2f} times as fast as the plain module in {fast["memory_ratio"]:.2f} of its memory, one
-  of seqresnet-k8-r4-n1 {step["speed_ratio"]:.2f} times as fast in {step["memory_ratio"]:.2f}. This is what runs when explorer trains
-  or measures; `--reference` is the plain module, `--lean` takes least memory (gunn15: {lean["memory_ratio"]:.2f}, with
-  {lean["macs_ratio"]:.2f} times the multiply-adds). Nothing of it was timed on a GPU yet.
+* **The papers' layers are made fast and lean** ([docs/fast-layers.md](docs/fast-layers.md)): on one CPU thread a step
+  of training runs {speed} times as fast as the plain module in {memory} of its memory for gunn15, {its_speed} times as fast
+  in {its_memory} for seqresnet-k8-r4-n1. This is what runs when explorer trains or measures; `--reference` is the
+  plain module, `--lean` takes least memory (gunn15: {least}, with {again} times the multiply-adds). Nothing of it was
+  timed on a GPU yet.
 """
 
 
