@@ -136,8 +136,8 @@ def fast_layers():
     least, again = f"{lean['memory_ratio']:.2f}", f"{lean['macs_ratio']:.2f}"
     return f"""\
 * **The papers' layers are made fast and lean** ([docs/fast-layers.md](docs/fast-layers.md)): on one CPU thread a step
-  of training runs {speed} times as fast as the plain module in {memory} of its memory for gunn15, {its_speed} times as fast
-  in {its_memory} for seqresnet-k8-r4-n1. This is what runs when explorer trains or measures; `--reference` is the
+  of training runs {speed} times as fast as the plain module in {memory} of its memory for gunn15, {its_speed} times as
+  fast in {its_memory} for seqresnet-k8-r4-n1. This is what runs when explorer trains or measures; `--reference` is the
   plain module, `--lean` takes least memory (gunn15: {least}, with {again} times the multiply-adds). Nothing of it was
   timed on a GPU yet.
 """
