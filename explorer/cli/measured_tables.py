@@ -78,7 +78,8 @@ def _about(column: Column) -> str:
         return f"{column.name}: {facts['device_name']}{threads}, torch {facts['torch']}{predicted}"
     device = next((p.latency.device for p in column.predicted if p.latency is not None), None)
     if device is None:
-        return f"{column.name}: nothing is predicted"
+        what = "only memory" if any(p.memory is not None for p in column.predicted) else "nothing"
+        return f"{column.name}: {what} is predicted"
     how = "calibrated on such a device" if device.measured else "from its maker's numbers, not calibrated"
     return f"{column.name}: predicted {how}; times are of the reference layers"
 
@@ -124,11 +125,10 @@ def _measured_times(column: Column, costs: Sequence[Cost]) -> tuple[list[str], l
 
 
 def _predicted_times(column: Column, costs: Sequence[Cost]) -> tuple[list[str], list[list[str]]]:
-    several, first = len(costs) > 1, column.predicted[0].latency
+    several = len(costs) > 1
     rows = []
-    for predicted in column.predicted:
-        time = predicted.latency
-        ratio = None if time is None or first is None or time is first else first.images_per_s / time.images_per_s
+    for place, predicted in enumerate(column.predicted):
+        time, ratio = predicted.latency, _predicted_ratio(column, place)
         rows.append(
             [
                 _ms(_predicted_ms(predicted)),
@@ -138,6 +138,12 @@ def _predicted_times(column: Column, costs: Sequence[Cost]) -> tuple[list[str], 
             ]
         )
     return ["predicted\nms", "\nimages/s", *["\nratio"] * several, "\nbound by"], rows
+
+
+def _predicted_ratio(column: Column, place: int) -> float | None:
+    """Time per image beside the first network's."""
+    time, first = column.predicted[place].latency, column.predicted[0].latency
+    return None if place == 0 or time is None or first is None else first.images_per_s / time.images_per_s
 
 
 def _predicted_ms(predicted: Predicted) -> float | None:
@@ -277,6 +283,6 @@ def _predicted_csv(column: Column, place: int, cost: Cost, found: OnDevices) -> 
     time, memory = predicted.latency, predicted.memory
     return [
         cost.network, column.name, "predicted", None, setting.mode, cost.batch, setting.dtype, setting.layers,
-        time and time.latency_ms, *[None] * 5, time and time.images_per_s, None,
+        time and time.latency_ms, *[None] * 5, time and time.images_per_s, _predicted_ratio(column, place),
         memory and memory.peak, *(getattr(memory, name, None) for name in SPLIT), None,
     ]  # fmt: skip

@@ -113,7 +113,8 @@ def _print(result: "TrainResult", data: str) -> None:
     errors = f"test error {rate(trial.test_error)}   validation {rate(trial.validation_error)}"
     weights = {"final": "final weights", "best": "best epoch's weights", "snapshots": "vote of all cycles' weights"}
     reported = weights[trial.recipe.get("reports", "final")]
-    how = f"{trial.budget}, {trial.recipe['name']}, seed {trial.seed}, {data}; {reported}, test read once"
+    how = f"{trial.budget}, {trial.recipe['name']}, seed {trial.seed}, {data}"
+    how += f"; {reported}, test read once" if trial.test_error is not None else ""
     typer.echo(f"{short(network.macs, 'MACs')}   {errors}   train {rate(trial.train_error)}   ({how})")
 
 

@@ -19,9 +19,9 @@ def evidence(study: Study, claims: Claims) -> list[tuple[str, str]]:
     found.append(
         (
             "Choosing",
-            "The test images were read once for each finished trial, with the final weights. Where a network is "
-            "called best, the validation images said so. The spread is over seeds only: all trials see the same "
-            "images, so it does not cover another draw of the data.",
+            "The test images were read once for each finished trial, with the weights that its recipe reports. Where a "
+            "network is called best, the validation images said so. The spread is over seeds only: all trials see the "
+            "same images, so it does not cover another draw of the data.",
         )
     )
     if any(row.scales for row in study.rows):

@@ -12,9 +12,10 @@ from explorer.reports.latex import escaped
 from explorer.reports.numbers import scale_set
 from explorer.reports.study import Group, Study, read
 from explorer.reports.table import Line, as_dict, cells, group_lines, headings, lines
-from explorer.sweep.store import DEFAULT_WORKSPACE
+from explorer.sweep.store import DEFAULT_WORKSPACE, collector_paused
 
 
+@collector_paused()
 def export_table(
     workspace: str | Path = DEFAULT_WORKSPACE, runs: Sequence[int] | None = None, form: str = "csv"
 ) -> str:
@@ -40,12 +41,12 @@ def to_json(compared: Compared) -> str:
 def to_csv(compared: Compared) -> str:
     """One line for each network, with a header; scales as {1,2,4}."""
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, list(Line.__dataclass_fields__), lineterminator="\n")
-    writer.writeheader()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(Line.__dataclass_fields__)
     for study, claims in compared:
         for line in lines(study, claims):
             scales = "" if line.scales is None else scale_set(line.scales)
-            writer.writerow(as_dict(line) | {"scales": scales})
+            writer.writerow((as_dict(line) | {"scales": scales}).values())
     return stream.getvalue()
 
 
@@ -67,7 +68,8 @@ def _tabular(study: Study, group: Group, claims: Claims) -> str:
         head = marks if group.base is not None else [escaped(row.text)]
         rows.append(" & ".join([*head, *(escaped(cell.text) for cell in cells(group, line, claims.of(row)))]))
     header, *body = (f"{row} \\\\" for row in rows)
-    comment = f"% {group.title}; {study.data.name}, {study.budget} a trial".replace("\n", " ")
+    computed = f", {study.execution}" if study.execution else ""
+    comment = f"% {group.title}; {study.data.name}, {study.budget} a trial{computed}".replace("\n", " ")
     return "\n".join(
         [
             comment,

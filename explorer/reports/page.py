@@ -72,7 +72,7 @@ def _section(section: Section) -> dict[str, Any]:
     """What the template shows of a study."""
     study, claims = section.study, section.claims
     return {
-        "title": f"{study.data.name}, {numbers.budget(study.budget)} a trial",
+        "title": ", ".join(filter(None, [study.data.name, f"{numbers.budget(study.budget)} a trial", study.execution])),
         "facts": _facts(study),
         "findings": [
             (_name(study, group), sentence(group, own))
@@ -113,6 +113,7 @@ def _facts(study: Study) -> list[tuple[str, str]]:
         ("Networks", str(len({row.network.digest for row in study.rows}))),
         ("Data", f"{data.name}: {data.train:,} train, {data.validation:,} validation, {data.test:,} test"),
         ("Budget", numbers.budget(study.budget)),
+        *([("Computed", study.execution)] if study.execution else []),
         ("Seeds", str(len(seeds))),
         ("Trials", ", ".join([*counts, *missing])),
     ]

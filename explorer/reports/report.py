@@ -111,7 +111,8 @@ def _accuracy(study: Study, axes: tuple[Column, Column], prefix: str) -> list[Pi
 
 def _measured(study: Study) -> str:
     """What a figure of measured errors says above it: data, budget and seeds."""
-    return f"Measured here: {study.data.name}, {budget(study.budget)}, {plural(len(study.seeds), 'seed')}"
+    parts = [study.data.name, budget(study.budget), plural(len(study.seeds), "seed"), study.execution]
+    return f"Measured here: {', '.join(filter(None, parts))}"
 
 
 def _pareto(study: Study, front: Front | None, prefix: str) -> list[Picture]:

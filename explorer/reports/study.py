@@ -1,6 +1,6 @@
 """What the store holds, arranged for reading: studies, and in them networks with their trials.
 
-A study is what may be compared: trials on the same images within the same budget.
+A study is what may be compared: trials on the same images within the same budget, computed in the same way.
 """
 
 import json
@@ -26,6 +26,7 @@ from explorer.sweep.records import (
     TrialRecord,
 )
 from explorer.sweep.store import Store, collector_paused
+from explorer.train.execution import Execution
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Row:
 
     def by_seed(self, column: str) -> dict[int, float]:
         """A measured column of the trials that are done, by seed."""
-        return {t.seed: getattr(t, column) for t in self.done if getattr(t, column) is not None}
+        return {t.seed: value for t in self.done if (value := getattr(t, column)) is not None}
 
     def sample(self, column: str) -> Sample:
         """Mean and spread over seeds of a trial's column, or the exact count of a network's, kept or computed again."""
@@ -101,13 +102,14 @@ class Missing:
 
 @dataclass(frozen=True)
 class Study:
-    """All that was run on one data set within one budget."""
+    """All that was run on one data set within one budget, in one way of computing."""
 
     data: DataRecord
     budget: str
     groups: tuple[Group, ...]
     missing: tuple[Missing, ...]
     runs: tuple[RunRecord, ...]
+    execution: str = ""  # in words, where it is not as usual
 
     @property
     def rows(self) -> list[Row]:
@@ -144,6 +146,7 @@ class _Draft:
 
     data: DataRecord
     budget: str
+    execution: str
     candidates: dict[CandidateRecord, None] = field(default_factory=dict)
     trials: dict[str, TrialRecord] = field(default_factory=dict)
     missing: dict[Missing, None] = field(default_factory=dict)
@@ -170,7 +173,7 @@ def read(workspace: str | Path, runs: Sequence[int] | None = None) -> Findings:
     """The studies of the given runs (none given: of all). UserError where there is no store, run or trial."""
     with Store.read(workspace) as store:
         chosen = _chosen(store.runs(), runs)
-        drafts: dict[tuple[str, str], _Draft] = {}
+        drafts: dict[tuple[str, str, str], _Draft] = {}
         for run in chosen:
             _add_run(drafts, store, run)
         path = store.path
@@ -192,14 +195,15 @@ def _chosen(known: list[RunRecord], wanted: Sequence[int] | None) -> list[RunRec
     return [run for run in known if run.id in set(wanted)]
 
 
-def _add_run(drafts: dict[tuple[str, str], _Draft], store: Store, run: RunRecord) -> None:
+def _add_run(drafts: dict[tuple[str, str, str], _Draft], store: Store, run: RunRecord) -> None:
     """Read one run into the draft of its study."""
     trials = store.trials([run.id])
     data = _data_of(run, trials, store.data())
     budget = str(run.config.get("budget") or (trials[0].budget if trials else ""))
     if data is None:
         return
-    draft = drafts.setdefault((data.fingerprint, budget), _Draft(data, budget))
+    execution = Execution(**run.config.get("execution", {})).unusual
+    draft = drafts.setdefault((data.fingerprint, budget, execution), _Draft(data, budget, execution))
     candidates = store.candidates([run.id])
     draft.runs.append(run)
     draft.candidates.update(dict.fromkeys(candidates))
@@ -211,7 +215,8 @@ def _data_of(run: RunRecord, trials: Sequence[TrialRecord], known: dict[str, Dat
     """The data set of a run: that of its trials, or the latest of the name it was given."""
     if trials:
         return known[trials[0].data]
-    named = [data for data in known.values() if data.name == run.config.get("data")]
+    name, images = run.config.get("data"), run.config.get("images")
+    named = [data for data in known.values() if (data.fingerprint.startswith(images) if images else data.name == name)]
     return named[-1] if named else None
 
 
@@ -236,7 +241,7 @@ def _study(draft: _Draft) -> Study:
         for row in _rows(candidate, trials.get(candidate.network.digest, []), draft.data.classes)
     ]
     missing = tuple(draft.missing)
-    return Study(draft.data, draft.budget, _groups(rows), missing, tuple(draft.runs))
+    return Study(draft.data, draft.budget, _groups(rows), missing, tuple(draft.runs), draft.execution)
 
 
 def _distinct(candidates: Sequence[CandidateRecord]) -> list[CandidateRecord]:
@@ -258,7 +263,8 @@ def _rows(candidate: CandidateRecord, trials: Iterable[TrialRecord], classes: in
         shared.setdefault(id(trial.recipe), []).append(trial)
     by_recipe: dict[str, list[TrialRecord]] = {}
     for own in shared.values():
-        by_recipe.setdefault(json.dumps(own[0].recipe, sort_keys=True), []).extend(own)
+        text = json.dumps(own[0].recipe, sort_keys=True) if len(shared) > 1 else ""
+        by_recipe.setdefault(text, []).extend(own)
     found: list[tuple[str | None, list[TrialRecord]]] = [(_name(own[0]), own) for own in by_recipe.values()]
     return [
         Row(candidate.text, candidate.base, candidate.scales, candidate.network, recipe, tuple(own), classes)

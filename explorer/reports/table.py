@@ -17,6 +17,7 @@ class Line:
 
     data: str
     budget: str
+    execution: str  # in words; empty: as usual
     base: str
     network: str
     recipe: str | None
@@ -62,6 +63,7 @@ def _line(study: Study, group: Group, row: Row, comparison: Comparison | None) -
     return Line(
         data=study.data.name,
         budget=study.budget,
+        execution=study.execution,
         base=row.base,
         network=row.text,
         recipe=row.recipe,

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from explorer.sweep.claims import Claims
 from explorer.sweep.engine import Ended, Engine, Job
@@ -34,9 +35,13 @@ class Drive:
         found: int,
         tell: Callable[[Progress], None],
         keeps: Path | None = None,
+        time_limit: float | None = None,
     ) -> None:
-        """`keeps`: the workspace that running trials keep their checkpoints in; None: they keep none."""
-        self.keeps = keeps
+        """`keeps`: the workspace that running trials keep their checkpoints in; None: they keep none.
+
+        `time_limit`: seconds after which a trial ends by itself, saying how far it came.
+        """
+        self.keeps, self.time_limit = keeps, time_limit
         self.store, self.engine, self.claims, self.device, self.tell = store, engine, claims, device, tell
         self.waiting = deque(trials)
         self.placed: dict[str, Trial] = {}
@@ -79,9 +84,13 @@ class Drive:
                 self.claims.release(trial.id)
             else:
                 self.placed[trial.id] = trial
-                kept = {"checkpoint": str(checkpoint_of(self.keeps, trial.id))} if self.keeps else {}
-                self.engine.start(Job(trial.id, trial.payload(self.device) | kept))
+                self.engine.start(Job(trial.id, self.payload(trial)))
         self.mark_started()
+
+    def payload(self, trial: Trial) -> dict[str, Any]:
+        """What a worker is told of a trial."""
+        kept = {"checkpoint": str(checkpoint_of(self.keeps, trial.id))} if self.keeps else {}
+        return trial.payload(self.device) | {"time_limit": self.time_limit} | kept
 
     def ended_elsewhere(self, trial: Trial) -> bool:
         """Whether another process has run a trial since this sweep began; then it is counted."""

@@ -3,7 +3,7 @@
 import re
 import tomllib
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from explorer.catalog.experiments import paths
@@ -12,6 +12,8 @@ from explorer.errors import ArchError, Source, UserError, nearest
 from explorer.sweep.candidates import Selection, check_batch, check_modifiers, check_scales, parse_inputs
 from explorer.sweep.sampling import DesignSpace, check_space
 from explorer.sweep.where import parse_where
+from explorer.train.budget import parse_budget
+from explorer.train.recipes import recipe_named
 
 MAX_SIZE = 200_000  # characters
 _EXPERIMENT = re.compile(r"\s*[A-Za-z0-9_.-]+/[A-Za-z0-9_./-]+\s*")
@@ -72,6 +74,7 @@ def read(text: str, path: str, name: str | None = None) -> SweepFile:
         raise _broken(error, source) from None
     except RecursionError:
         raise UserError(f"{path[:200]}: it is nested too deeply") from None
+    _check_settings(table, of_catalog=name is not None)
     found = SweepFile(
         name=name or path,
         title=table.text("title"),
@@ -89,6 +92,17 @@ def read(text: str, path: str, name: str | None = None) -> SweepFile:
     if not found.selection.networks and not found.selection.spaces:
         raise ArchError('there is no network to sweep; write networks = ["resnet20"]', source, 0)
     return found
+
+
+def _check_settings(table: "_Table", of_catalog: bool) -> None:
+    """ArchError, with its place, for a budget or a recipe that is none, and for what only an experiment can have."""
+    checks = {"budget": parse_budget, "recipe": recipe_named}
+    for key, check in checks.items():
+        if isinstance(value := table.rest.get(key), str):
+            table.check(key, partial(check, value))
+    for key in ("reported", "claims"):
+        if key in table.rest and not of_catalog:
+            raise table.error(key, f"{key} is for the papers' experiments, explorer/catalog/experiments; leave it out")
 
 
 def _selection(table: "_Table") -> Selection:

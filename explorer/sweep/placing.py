@@ -14,6 +14,7 @@ ENGINES = ("local", "ray")
 MAX_PER_DEVICE = 64
 MAX_SECONDS = 30 * 24 * 3600
 MAX_GIB = 2**20
+GRACE_SECONDS = 30.0  # beyond its time limit, for a trial that ends by itself: its data, one step, its checkpoint
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Placement:
             check_workers(self.workers)
         if not 1 <= self.per_device <= MAX_PER_DEVICE:
             raise UserError(f"--per-device: {self.per_device} is not a number of trials from 1 to {MAX_PER_DEVICE}")
+        if self.per_device > 1 and self.device == "cpu":
+            raise UserError("--per-device: it is a GPU that trials share; on the processor --workers says how many run")
         self._check_limits()
 
     def _check_limits(self) -> None:
@@ -60,7 +63,7 @@ class Placement:
     def open(self, task: str) -> Engine:
         """The engine, connected where it is a cluster's. UserError where that cannot be reached."""
         memory = None if self.memory_limit is None else int(self.memory_limit * 2**30)
-        limits = Limits(self.time_limit, memory)
+        limits = Limits(self.time_limit, memory, GRACE_SECONDS)
         if self.engine == "local":
             return LocalEngine(task, environments(self.device, self.workers, self.per_device), limits)
         from explorer.sweep.ray_engine import RayEngine

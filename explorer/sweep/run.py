@@ -36,7 +36,7 @@ from explorer.sweep.progress import Progress
 from explorer.sweep.records import FINISHED, CandidateRecord, EpochRecord, TrialRecord
 from explorer.sweep.store import DEFAULT_WORKSPACE, Store
 from explorer.train.budget import parse_budget
-from explorer.train.data import Source, load, source
+from explorer.train.data import SOURCES, Dataset, Source, load, source
 from explorer.train.execution import USUAL, Execution
 from explorer.train.files import checkpoint_of, discard, weights_of
 from explorer.train.launcher import rank
@@ -129,7 +129,7 @@ def sweep(
     trials = plan_trials(candidates, loaded, recipes, seeds, length, execution.check())
     check_budgets(trials, loaded)
     config = _config(selection, chosen, candidates, experiment)
-    config |= {"budget": str(length), "seeds": seeds, "data": data, "recipe": recipe} | _unusual(execution)
+    config |= {"budget": str(length), "seeds": seeds, "recipe": recipe} | _images(data, loaded) | _unusual(execution)
     with closing(placement.open(TASK)) as opened, Store.open(workspace) as store:
         run = store.begin_run("sweep", config, candidates, data_record(loaded), [trial.id for trial in trials])
         found = _run_missing(store, opened, placement, trials, progress or (lambda _: None))
@@ -144,7 +144,8 @@ def _run_missing(
     missing = [trial for trial in trials if trial.id not in found]
     keeps = workspace if placement.engine == "local" else None  # a cluster's machines may not have that folder
     with Claims(workspace) as claims:
-        _drive(Drive(store, opened, claims, placement.device, missing, len(found), tell, keeps))
+        drive = Drive(store, opened, claims, placement.device, missing, len(found), tell, keeps, placement.time_limit)
+        _drive(drive)
     return len(found)
 
 
@@ -201,9 +202,8 @@ def train_one(
     loaded = load(data, data_dir)
     trial = planned(candidate, loaded, chosen, check_seed(seed), length, execution.check())
     check_budgets([trial], loaded)
-    config = {"network": network, "budget": str(length), "seed": seed, "data": data, "recipe": recipe} | _unusual(
-        execution
-    )
+    config = {"network": network, "budget": str(length), "seed": seed, "recipe": recipe}
+    config |= _images(data, loaded) | _unusual(execution)
     with Store.open(workspace) as store:
         run = store.begin_run("train", config, [candidate], data_record(loaded), [trial.id])
         found = bool(store.finished([trial.id]))
@@ -241,6 +241,11 @@ def _train_here(
         if answer.get("refused"):
             raise UserError(record.message or "")
     return record, history
+
+
+def _images(data: str, loaded: Dataset) -> dict[str, Any]:
+    """What a run's configuration says of its data: of a folder also what was in it, which may change."""
+    return {"data": data} | ({} if data in SOURCES else {"images": loaded.fingerprint[:DIGEST]})
 
 
 def _unusual(execution: Execution) -> dict[str, Any]:

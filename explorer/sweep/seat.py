@@ -30,6 +30,7 @@ class Limits:
 
     seconds: float | None = None
     memory_bytes: int | None = None  # of its process, torch included (Linux only)
+    grace: float = 0.0  # seconds more before its process is killed, for a task that heeds its limit itself
 
 
 class Lost(Exception):
@@ -49,9 +50,9 @@ class Seat:
         """The task's answer to a payload. Raises Lost, and UserError where processes do not even start."""
         for _ in range(ATTEMPTS):
             child = self._ready_child()
-            answer = child.ask(payload, self.limits.seconds)
+            answer = child.ask(payload, self.limits.seconds, self.limits.grace)
             if answer is not None:
-                if answer.get("last"):  # the task says that its process is good for nothing more
+                if answer.get("last") or child.expired:  # its process is good for nothing more, or just killed
                     child.process.kill()
                     self._bury(child)
                 return answer
@@ -90,7 +91,10 @@ class Seat:
         with self._lock:
             if self._closed:
                 raise Lost("the sweep was stopped")
-            self._child = _Child(self.task, self.environment, self.limits.memory_bytes)
+            try:
+                self._child = _Child(self.task, self.environment, self.limits.memory_bytes)
+            except OSError as error:  # no room for its files, no more processes
+                raise UserError(f"worker processes do not start: {error}") from error
             return self._child
 
     def _bury(self, child: "_Child") -> str:
@@ -122,9 +126,9 @@ class _Child:
         self.ready = self._hear() is not None
         return self.ready
 
-    def ask(self, payload: dict[str, Any], seconds: float | None) -> dict[str, Any] | None:
-        """The answer to a payload; None: it died of it, or of taking longer than `seconds`."""
-        timer = threading.Timer(seconds, self._expire) if seconds is not None else None
+    def ask(self, payload: dict[str, Any], seconds: float | None, grace: float) -> dict[str, Any] | None:
+        """The answer to a payload; None: it died of it, or of taking longer than `seconds` and its grace."""
+        timer = threading.Timer(seconds + grace, self._expire) if seconds is not None else None
         if timer:
             timer.start()
         try:

@@ -28,10 +28,10 @@ def state_of_chance(device: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def set_chance(device: str, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-    """Put the global generators where `state_of_chance` found them."""
+    """Put the global generators where `state_of_chance` found them; one of a device that was not used then stays."""
     torch.set_rng_state(tensors["torch"])
     kind = torch.device(device).type
-    if kind in ("cuda", "mps"):
+    if kind in tensors:
         getattr(torch, kind).set_rng_state(tensors[kind], *([device] if kind == "cuda" else []))
     name, *rest = facts["numpy"]
     np.random.set_state((name, tensors["numpy"].numpy().astype(np.uint32), *rest))

@@ -18,6 +18,18 @@ class Execution:
     deterministic: bool = False  # only algorithms that give the same bits each time
     processes: int = 1  # that share each batch: batch norms see the shares
 
+    @property
+    def unusual(self) -> str:
+        """What differs from the usual, in words: bf16, reference layers; empty where nothing does."""
+        words = {
+            self.dtype: self.dtype != "fp32",
+            f"{self.layers} layers": self.layers != "balanced",
+            "compiled": self.compile,
+            "deterministic": self.deterministic,
+            f"{self.processes} processes": self.processes > 1,
+        }
+        return ", ".join(word for word, differs in words.items() if differs)
+
     def check(self) -> "Execution":
         """Itself; UserError, naming the option, where a word is unknown."""
         for option, given, known in (("--layers", self.layers, LAYERS), ("--dtype", self.dtype, DTYPES)):

@@ -69,7 +69,7 @@ def history(error, epochs=20):
 
 
 def write_sweep(workspace, errors, *, bases=(SMALL,), scales=(1, 2), seeds=3, budget="20epochs", data=DATA,
-                recipe="nesterov"):  # fmt: skip
+                recipe="nesterov", execution=None):  # fmt: skip
     """Store a sweep. `errors(base, scales, seed)`: a test error, (status, message), or None: not run."""
     candidates = [costed(c, data.shape, data.classes) for c in scale_candidates(bases, scales)]
     ended = []
@@ -81,10 +81,13 @@ def write_sweep(workspace, errors, *, bases=(SMALL,), scales=(1, 2), seeds=3, bu
                 ended.append(trial(candidate, seed, 0.5, status=status, budget=budget, data=data, message=message))
             elif outcome is not None:
                 ended.append(trial(candidate, seed, outcome, budget=budget, data=data, recipe=recipe))
-    planned = [f"{c.network.digest[:20]}-{data.fingerprint[:4]}-{recipe}-{seed}-{budget}" for c in candidates
+    mark = "".join(map(str, (execution or {}).values()))
+    ended = [replace(record, id=record.id + mark) for record in ended]
+    planned = [f"{c.network.digest[:20]}-{data.fingerprint[:4]}-{recipe}-{seed}-{budget}{mark}" for c in candidates
                for seed in range(seeds)]  # fmt: skip
     config = {"bases": list(bases), "scales": scales and list(scales), "budget": budget, "seeds": seeds}
     config |= {"data": data.name, "recipe": None if recipe == "nesterov" else recipe}
+    config |= {"execution": execution} if execution else {}
     with Store.open(workspace) as store:
         run = store.begin_run("sweep", config, candidates, data, planned)
         for record in ended:

@@ -93,3 +93,13 @@ def test_a_single_run_can_be_exported(tmp_path):
     run = write_single(tmp_path, f"{SMALL} + se", 0.2)
     (line,) = json.loads(export_table(tmp_path, [run], "json"))
     assert (line["network"], line["scales"], line["verdict"]) == (f"{SMALL} + se", None, None)
+
+
+def test_what_was_computed_in_another_way_is_not_mixed_in(tmp_path):
+    write_sweep(tmp_path, lambda *_: 0.2, seeds=2)
+    write_sweep(tmp_path, lambda *_: 0.4, seeds=2, execution={"layers": "reference", "dtype": "bf16"})
+    found = json.loads(export_table(tmp_path, form="json"))
+    assert {(line["execution"], line["test_error_mean"], line["done"]) for line in found} == {
+        ("", 0.2, 2),
+        ("bf16, reference layers", 0.4, 2),
+    }

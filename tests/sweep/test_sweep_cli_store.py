@@ -42,6 +42,7 @@ def test_another_stores_trials_come_in_with_one_option(tmp_path):
     [
         (["sweep", "cifar_resnet(n=1)", "--engine", "rya"], "--engine: 'rya' is no engine"),
         (["sweep", "cifar_resnet(n=1)", "--engine", "ray:127.0.0.1:9"], "no Ray cluster answers at 127.0.0.1:9"),
+        (["report", "--format", "csv", "--x", "params"], "--x, --y and --open are about the page"),
         (["report", "--import", "nowhere"], "--import: there is no store nowhere"),
         (["list", "--runs"], f"has version {VERSION + 1}, this explorer reads up to {VERSION}; update explorer"),
         (["report", "--format", "csv"], f"has version {VERSION + 1}"),

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import time
 from contextlib import closing
 from pathlib import Path
@@ -116,6 +117,22 @@ def test_a_job_beyond_its_time_is_stopped_once_and_the_next_has_all_of_its_own(t
     assert len(list(tmp_path.iterdir())) == 2  # the process of the long one was not given a second try
 
 
+def test_a_job_that_heeds_its_time_limit_itself_is_given_the_grace_to_say_so(tmp_path):
+    limits = Limits(seconds=0.05, grace=60)
+    done = run("sweep_tasks:endless", [Job("late", {"folder": str(tmp_path), "seconds": 0.2})], limits=limits)
+    assert done["late"].answer == {"slept": 0.2}
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError(2, "No usable temporary directory"), BlockingIOError(11, "fork")])
+def test_a_system_that_starts_no_process_is_an_error_not_an_endless_wait(monkeypatch, error):
+    def refuse(*_, **__):
+        raise error
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    with pytest.raises(UserError, match=f"do not start: .*{error.strerror}"):
+        run("sweep_tasks:double", jobs(2))
+
+
 @pytest.mark.skipif(not Path("/proc/self/oom_score_adj").exists(), reason="only Linux limits memory")
 def test_memory_beyond_the_limit_is_refused_to_the_job_alone():
     todo = [Job("small", {"mib": 10}), Job("large", {"mib": 2000}), Job("again", {"mib": 10})]
@@ -168,6 +185,7 @@ def test_each_gpu_has_its_own_workers(monkeypatch):
         ({"engine": "ray", "workers": 3}, "--workers"),
         ({"workers": 0}, "--workers"),
         ({"per_device": 0}, "--per-device"),
+        ({"per_device": 2}, "--per-device: it is a GPU"),
         ({"time_limit": 0}, "--time-limit: 0 is not"),
         ({"time_limit": float("nan")}, "--time-limit"),
         ({"memory_limit": -1}, "--memory-limit: -1 is not"),

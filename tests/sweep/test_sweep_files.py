@@ -117,6 +117,9 @@ BROKEN = [
     ("[[space]]\nnetwork = 'wrn(16, k = k)'", "f.toml:2:1: space space 1: 0 names are drawn"),
     ("[[space]]\nnetwork = 'wrn(16, k = k)'\ndraw = {k = 'unform(1, 2)'}", "did you mean 'uniform'?"),
     ("[[space]]\nname='b'\nnetwork = 'wrn(16, k = k)'\ndraw = {k = '3'}\n" * 2, "two spaces are called 'b'"),
+    ('networks = "a"\nbudget = "5"', "f.toml:2:1: --budget: '5' is neither"),
+    ('networks = "a"\nrecipe = "adam"', "f.toml:2:1: --recipe: there is no recipe 'adam'"),
+    ('networks = "a"\nreported = ["ms-sar 3"]', "f.toml:2:1: reported is for the papers' experiments"),
     ("x = " + "[" * 5000, "f.toml"),
     ("#" * 200_001, "a sweep file is small"),
 ]  # fmt: skip

@@ -202,6 +202,14 @@ def test_costs_alone_leave_no_trace(tmp_path, monkeypatch):
     assert not (tmp_path / "work").exists()
 
 
+def test_out_of_time_a_trial_says_how_far_it_came_and_goes_on_from_there(tmp_path):
+    short = {"budget": "500epochs", "seeds": 1, "workspace": tmp_path, "workers": 1, "time_limit": 1.0}
+    steps = [sweep([TINY], None, **short).trials[0] for _ in range(2)]
+    assert [trial.status for trial in steps] == ["failed"] * 2
+    assert all(trial.message.startswith("out of time: the limit is 1 s (in epoch ") for trial in steps)
+    assert 0 < steps[0].steps < steps[1].steps
+
+
 def test_costs_alone_need_no_torch_pandas_or_scikit_learn():
     program = (
         "import sys; from explorer.sweep.run import sweep; from explorer.sweep.store import Store;"

@@ -191,6 +191,13 @@ def test_chance_goes_on_where_it_stood(path):
     assert draws() == wanted
 
 
+def test_a_checkpoint_of_the_processor_can_go_on_elsewhere():
+    tensors, facts = state_of_chance("cpu")
+    wanted = draws()
+    set_chance("cuda", tensors, facts)  # which has drawn nothing so far
+    assert draws() == wanted
+
+
 def draws():
     normal = torch.randn(3), np.random.normal(size=3), [random.gauss(0, 1) for _ in range(3)]
     return [list(map(float, numbers)) for numbers in normal]

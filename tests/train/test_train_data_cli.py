@@ -11,9 +11,9 @@ from small_archives import serving, small
 
 from explorer.cli import main
 from explorer.errors import UserError
-from explorer.sweep.run import sweep
+from explorer.sweep.run import sweep, train_one
 from explorer.sweep.store import Store
-from explorer.train.data import SOURCES, archives
+from explorer.train.data import SOURCES, archives, load
 
 TINY = "cifar_resnet(n=1, widths=[2,2,2])"
 LARGE = "network large(classes = 2) { input 3x224x224\n conv(3x3, 16, /4), bn, relu, gap, linear(classes) }\n"
@@ -134,8 +134,6 @@ def test_workers_find_a_folder_of_images_too(tmp_path, folder, large):
 
 def test_data_that_changes_between_command_and_trial_is_noticed(tmp_path, folder, large, monkeypatch):
     from explorer.sweep import task
-    from explorer.sweep.run import train_one
-    from explorer.train.data import load
 
     def load_changed(name, where):
         (folder / "train" / "apple" / "0.jpg").write_bytes(b"another size")
@@ -144,6 +142,17 @@ def test_data_that_changes_between_command_and_trial_is_noticed(tmp_path, folder
     monkeypatch.setattr(task, "load", load_changed)
     with pytest.raises(UserError, match=f"--data: {folder} has changed"):
         train_one(large, data=str(folder), budget="1epoch", workspace=tmp_path / "work")
+
+
+def test_a_folder_that_has_changed_is_another_run_and_the_trials_before_stay_reported(tmp_path, folder, large):
+    settings = {"data": str(folder), "budget": "1epoch", "workspace": tmp_path / "work"}
+    first = train_one(large, **settings)
+    (folder / "train" / "apple" / "0.jpg").unlink()
+    load.cache_clear()
+    second = train_one(large, **settings)
+    assert (first.run, second.run) == (1, 2)
+    with Store.read(tmp_path / "work") as store:
+        assert [trial.id for run in (1, 2) for trial in store.trials([run])] == [first.trial.id, second.trial.id]
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,11 @@ def test_without_a_test_folder_val_is_the_test_part_and_a_tenth_validates(shared
     assert "the test part is its folder val" in data.description
 
 
+def test_another_process_finds_it_whatever_its_working_folder(shared, monkeypatch):
+    monkeypatch.chdir(shared.parent)
+    assert load.__wrapped__("./fruit", "archives").origin == (str(shared), str(shared.parent / "archives"))
+
+
 def test_at_most_fifty_of_a_class_validate(tmp_path):
     for name in ("apple", "pear"):
         (tmp_path / "train" / name).mkdir(parents=True)

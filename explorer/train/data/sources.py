@@ -37,7 +37,10 @@ def load(name: str, folder: str | Path | None = None) -> Dataset:
         found.description,
         found.evidence,
         found.augmentation,
-        origin=(name, None if folder is None else str(folder)),
+        origin=(
+            name if name in SOURCES else str(Path(name).expanduser().absolute()),
+            None if folder is None else str(Path(folder).expanduser().absolute()),
+        ),
     )
 
 
