@@ -7,7 +7,6 @@ what is held all the time, and with the convolutions' workspace. The largest tak
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from explorer.analysis.memory_claim import BATCH, FORMS, gunn_table1
+from explorer.measure.environment import environment, processor
 
 
 def measured(network: str, layers: str) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def measured(network: str, layers: str) -> dict[str, Any]:
     module = explorer.build(network, layers=layers)
     step = Step(module, torch.randn(BATCH, *module.graph.input))
     held, peak = step.constant(), peak_of(step, module)
-    return {"tensors": held + peak.tensors, "with_workspace": held + peak.with_workspace, "torch": torch.__version__}
+    return {"tensors": held + peak.tensors, "with_workspace": held + peak.with_workspace}
 
 
 def apart(network: str, layers: str) -> dict[str, Any]:
@@ -52,14 +52,12 @@ def main() -> None:
         print(json.dumps(measured(*arguments.only)))
         return
     rows = []
-    version = ""
     for (network, layers, _), form in zip(FORMS, gunn_table1("cpu"), strict=True):
         found = apart(network, layers)
-        version = found.pop("torch")
         rows.append({"network": network, "layers": layers, "predicted": form.predicted.peak, "measured": found})
         error = form.predicted.peak / found["tensors"] - 1
         print(f"{network:12}{layers:11}{found['tensors']:16,} measured, predicted {error:+.4%}", flush=True)
-    machine = {"processor": platform.machine(), "python": platform.python_version(), "torch": version}
+    machine = {"processor": processor(), **environment("cpu")}
     if arguments.save:
         arguments.save.write_text(json.dumps({"forms": rows, "batch": BATCH, **machine}, indent=1) + "\n")
 

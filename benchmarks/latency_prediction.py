@@ -10,7 +10,6 @@ import fnmatch
 import json
 import math
 import os
-import platform
 import subprocess
 import sys
 import time
@@ -29,6 +28,7 @@ import explorer
 from explorer.analysis.device import Device, find_device
 from explorer.analysis.roofline import Latency, latency
 from explorer.blocks.graph import Graph, flatten
+from explorer.measure.environment import environment
 from explorer.measure.network import Network
 from explorer.measure.setting import Setting
 from explorer.nn.fast.allocator import keep_freed_memory
@@ -257,7 +257,7 @@ def main() -> None:
         print(line, flush=True)
     summary(rows)
     if arguments.save:
-        machine = {"processor": device.recognise, "python": platform.python_version(), "torch": torch.__version__}
+        machine = {"processor": device.recognise, **environment("cpu")}
         saved = {"networks": rows, "device": device.name, "source": device.source}
         saved["runtime_estimator"] = runtime_estimator()
         arguments.save.write_text(json.dumps({**saved, **machine}, indent=1) + "\n")

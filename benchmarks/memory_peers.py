@@ -9,7 +9,6 @@ two that are not. --figure draws what benchmarks/memory_prediction.py has saved.
 import argparse
 import json
 import os
-import platform
 import sys
 import time
 from collections.abc import Iterator
@@ -28,6 +27,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import explorer
 from explorer.analysis.memory import memory
+from explorer.measure.environment import environment, processor
 from explorer.reports.style import BLUE, GREEN, INK, QUIET, VERMILLION, Figure, new_figure, png, styled
 
 BATCH = 8
@@ -165,7 +165,7 @@ def main() -> None:
             rows.append(row(*network))
             print(json.dumps(rows[-1]), flush=True)
         if arguments.save:
-            machine = {"processor": platform.machine(), "python": platform.python_version(), "torch": torch.__version__}
+            machine = {"processor": processor(), **environment("cpu")}
             saved = {"batch": BATCH, "rows": rows, **machine}
             (RESULTS / "memory_peers-cpu.json").write_text(json.dumps(saved, indent=1) + "\n")
     else:

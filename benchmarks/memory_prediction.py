@@ -9,7 +9,6 @@ import argparse
 import fnmatch
 import json
 import os
-import platform
 import statistics
 import sys
 import time
@@ -27,6 +26,7 @@ import explorer
 from explorer.analysis.memory import memory
 from explorer.blocks.graph import Graph, Scope
 from explorer.grammar.library import Library, shipped
+from explorer.measure.environment import environment, processor
 from explorer.nn.fast.choice import BALANCED, LEAN, REFERENCE, choice_of
 from explorer.nn.fast.choose import substitute
 from explorer.nn.module import NetworkModule
@@ -142,7 +142,7 @@ def main() -> None:
             if found is not None:
                 rows[layers][name] = found
                 show(f"{name} {layers}", found)
-    machine = {"processor": platform.machine(), "python": platform.python_version(), "torch": torch.__version__}
+    machine = {"processor": processor(), **environment("cpu")}
     settings = {"batch": BATCH, "timed_batch": LARGE_BATCH, "rounds": arguments.rounds}
     if arguments.save:
         saved = {"networks": rows, **settings, **machine}

@@ -101,7 +101,7 @@ def convolution(op: Op, at: Setting, engine: str) -> Works:
     flops = 2.0 * row.macs * at.batch
     if engine == INPUT and a["kernel"] == 1 and at.threads:
         flops *= a["stride"]  # oneDNN computes it also where no output looks, for whole rows
-    outputs = {FORWARD: y, INPUT: x, WEIGHT: weights}[engine] // at.element
+    outputs = (x if engine == INPUT else y) // at.element  # the long sums of weight gradients are split
     cold = x if engine == WEIGHT else 0
     work = Work(x + y + weights - cold, cold, flops, engine, summands, channels, outputs)
     padded = None if _native(op, at) else _padded(op, at, engine)

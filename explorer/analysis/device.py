@@ -126,7 +126,8 @@ def find_device(word: str) -> Device:
         try:
             return parse_device(Path(word).read_text(encoding="utf-8"), word)
         except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"the device file {word} cannot be read: {error}") from error
+            why = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
+            raise UserError(f"the device file {word} cannot be read: {why}") from error
     known = shipped_devices()
     if word.lower() not in known:
         raise UserError(f"no device is called '{word[:100]}'; {nearest(word.lower(), known)} A file ends in {FILE}.")
@@ -222,7 +223,7 @@ def _table(kind: Any, data: Any, where: str, name: str) -> Any:
 
 
 def _amount(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e308
 
 
 def _positive(value: Any) -> bool:

@@ -152,7 +152,7 @@ def _found(word: str) -> "Device":
     try:
         return find_device(word)
     except UserError as error:
-        raise UserError(f"--on: {error} What is here is measured: cpu, cuda, mps.") from error
+        raise UserError(f"--on: {str(error).rstrip('.')}; what is here is measured: cpu, cuda, mps") from error
 
 
 def write_calibrated(path: str, on: str | None) -> None:
@@ -270,7 +270,8 @@ def _predicted(cost: Cost, ask: Wanted, device: "Device | None", here: str = "")
     time = None
     if device is not None and not setting.compile:
         time = latency(cost.graph, device, cost.batch, setting.mode, setting.dtype, setting.channels_last)
-    if setting.dtype != "fp32" and setting.training:  # autocast: some numbers are halves
+    halves = setting.dtype != "fp32" and setting.training  # autocast: some numbers are
+    if halves or setting.compile:  # a compiler keeps what it likes
         return Predicted(time, None)
     gpu = here.startswith("cuda") if here else device is not None and not device.threads
     element = 4 if setting.dtype == "fp32" else 2

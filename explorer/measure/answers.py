@@ -20,7 +20,6 @@ from explorer.nn.fast.allocator import keep_freed_memory
 from explorer.nn.module import NetworkModule
 from explorer.nn.tracing.failures import short
 
-TRIAL_STEPS = 2  # momentum comes with the first
 PREFIX = re.compile(
     r"^\[enforce fail[^]]*\] [^.]*\. |^CUDA out of memory\. "
 )  # what torch says before it says something
@@ -46,7 +45,8 @@ class Answers:
         if refused is not None:
             return {"refused": refused}
         if setting.kind == "cuda":
-            torch.cuda.set_device(setting.device)
+            torch.cuda.set_device(torch.device(setting.device).index or 0)  # which wants a number
+            torch.backends.cudnn.benchmark = True  # as in our own training
         return {"refused": None, "available_bytes": available_bytes(setting)}
 
     def environment(self, setting: Setting) -> dict[str, Any]:
@@ -63,12 +63,8 @@ class Answers:
         return found
 
     def fits(self, setting: Setting, text: str) -> None:
-        """Some steps, in as little memory as they can be done."""
-        self._hold(setting, text, keep=False)
-        assert self.network
-        for _ in range(TRIAL_STEPS):
-            self.network.run()
-        Clock(setting.device).finish()
+        """Whether its memory can be measured: that takes a little more than the steps alone."""
+        self.memory(setting, text)
 
     def prepare(self, setting: Setting, text: str, keep: bool) -> dict[str, Any]:
         """Builds the network, to be timed turn by turn, and runs it until it is stable.
@@ -118,8 +114,11 @@ def refusal(setting: Setting) -> str | None:
     if setting.dtype == "fp32":
         return None
     dtype = DTYPES[setting.dtype]
-    if setting.kind == "cuda" and setting.dtype == "bf16" and not torch.cuda.is_bf16_supported(False):
-        return f"{torch.cuda.get_device_name(setting.device)} does not compute in bf16; fp16 and fp32 are supported"
+    if setting.kind == "cuda" and setting.dtype == "bf16":
+        with torch.cuda.device(setting.device):  # it looks at the current one
+            supported = torch.cuda.is_bf16_supported(False)
+        if not supported:
+            return f"{torch.cuda.get_device_name(setting.device)} does not compute in bf16; fp16 and fp32 are supported"
     try:
         _compute_something(setting, dtype)
     except Exception as error:

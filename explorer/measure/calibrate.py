@@ -27,6 +27,7 @@ from explorer.analysis.kernels import (
 from explorer.analysis.ledger import row_of
 from explorer.analysis.memory import INFER, TRAIN
 from explorer.errors import UserError
+from explorer.measure.answers import devices
 from explorer.measure.environment import processor
 from explorer.measure.microbenchmarks import Case, Sample, Stopwatch, cases, measure_case
 from explorer.nn.fast.allocator import keep_freed_memory
@@ -97,10 +98,9 @@ def _blank(device: str, threads: int, known: Device | None) -> Device:
     source = f"calibrated with torch {torch.__version__}, {today}"
     if device == "cpu":
         return _blank_cpu(threads, f"{source}, {threads} thread{'s' * (threads != 1)}")
-    if not device.startswith("cuda") or not torch.cuda.is_available():
-        raise UserError(
-            f"cannot calibrate on '{device[:100]}'; there is {'cuda' if torch.cuda.is_available() else 'cpu'}"
-        )
+    there = [name for name in devices() if name != "mps"]
+    if device not in there:
+        raise UserError(f"cannot calibrate on '{device[:100]}'; there is {', '.join(there)}")
     name = torch.cuda.get_device_name(device)
     known = known or recognise(name)
     if known is None:

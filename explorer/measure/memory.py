@@ -10,6 +10,7 @@ import gc
 import platform
 import re
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -175,7 +176,8 @@ class _Cpu(Gauge):
 
     def reset(self) -> None:
         if sys.platform == "linux":
-            Path("/proc/self/clear_refs").write_text("5")
+            with suppress(OSError):  # some containers have no such file
+                Path("/proc/self/clear_refs").write_text("5")
 
     def peak(self) -> int:
         return max(0, _resident("VmHWM") - (self.before or 0))

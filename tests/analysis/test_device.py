@@ -104,6 +104,7 @@ def test_they_are_listed():
     (GOOD.replace("bandwidth = 1e9", "bandwidth = 0"), "memory.bandwidth is a number above 0, not 0"),
     (GOOD.replace("bandwidth", "bandwith"), "unknown key 'memory.bandwith'; did you mean 'bandwidth'?"),
     (GOOD.replace("fp32 = 1e12", "fp32 = -1"), "peak.fp32 is a number above 0, not -1"),
+    (GOOD.replace("fp32 = 1e12", f"fp32 = 1{400 * '0'}"), "peak.fp32 is a number above 0, not 1000"),
     (GOOD.replace("fp32 = 1e12", ""), r"\[peak\] is a table of numbers a second"),
     (GOOD.replace("fp32 = 1e12", "fp64 = 1e12"), "unknown key 'peak.fp64'"),
     (GOOD.replace("[memory]", "[m]"), "unknown key 'm'"),

@@ -164,6 +164,14 @@ def test_any_network(text):
     assert latency(graph, "t4", 64).total >= latency(graph, "h200", 64).total
 
 
+@pytest.mark.parametrize("device", ["a100-80gb", "v100", "t4", "rtx3090"])
+def test_a_step_takes_about_three_times_an_inference(device):
+    """As every large network does on every GPU: weight gradients have few outputs and still fill the device."""
+    for name in ("resnet50", "gunn15"):
+        step, inference = (latency(explorer.expand(name), device, 64, mode).total for mode in ("train", "infer"))
+        assert 2.5 * inference < step < 6 * inference, name
+
+
 def test_half_precision_moves_half():
     graph = explorer.expand("densenet121")
     single, half = (latency(graph, "a100-80gb", 64, dtype=dtype) for dtype in ("fp32", "bf16"))

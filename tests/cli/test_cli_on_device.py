@@ -116,6 +116,12 @@ def test_csv_has_a_row_for_each_network_device_and_kind(pretend):
     ]
     assert rows[0]["latency_ms"] == "12.5" and rows[3]["latency_ms"] == "" and float(rows[2]["latency_ms"]) > 0
     assert rows[0]["workspace"] == "1146000" and rows[1]["workspace"] == ""
+    assert rows[2]["ratio"] == "" and float(rows[5]["ratio"]) > 1
+
+
+def test_of_compiled_networks_only_memory_is_predicted(pretend):
+    assert "h200: only memory is predicted" in call("resnet20", "--on", "h200", "--compile").stdout
+    assert "h200: nothing is predicted" in call("resnet20", "--on", "h200", "--compile", "--dtype", "bf16").stdout
 
 
 def test_with_a_depth_it_says_where_time_and_memory_go(pretend):

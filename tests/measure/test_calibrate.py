@@ -83,7 +83,7 @@ def test_places_that_cannot_be_written(tmp_path):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-@pytest.mark.parametrize("device", ["cuda", "tpu"])
+@pytest.mark.parametrize("device", ["cuda", "cuda:9", "tpu"])
 def test_devices_that_are_not_there(device):
     with pytest.raises(UserError, match=f"cannot calibrate on '{device}'; there is cpu"):
         calibrate(device)
@@ -96,6 +96,7 @@ def test_no_threads():
 
 @pytest.mark.gpu
 @pytest.mark.slow
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu_is_calibrated():
     found = calibrate("cuda")
     assert found.device.measured and found.device.launch.ahead and found.error < 0.5

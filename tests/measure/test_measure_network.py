@@ -236,6 +236,17 @@ def test_devices_that_are_not_there_are_refused():
     assert refusal(Setting("cpu", dtype="bf16")) is None and refusal(Setting("cpu", mode="infer", dtype="fp16")) is None
 
 
+@pytest.mark.parametrize(("device", "index"), [("cuda", 0), ("cuda:1", 1)])
+def test_what_is_measured_on_is_the_current_device(monkeypatch, device, index):
+    """torch.cuda.set_device refuses 'cuda' without a number."""
+    current = []
+    monkeypatch.setattr("explorer.measure.answers.refusal", lambda setting: None)
+    monkeypatch.setattr("explorer.measure.answers.available_bytes", lambda setting: 1)
+    monkeypatch.setattr(torch._C, "_cuda_setDevice", current.append, raising=False)
+    assert Answers()("begin", setting=asdict(Setting(device)))["refused"] is None
+    assert current == [index]
+
+
 def test_a_number_format_that_does_not_work_is_refused(monkeypatch):
     def broken(*args, **options):
         raise RuntimeError("not implemented for 'Half'")

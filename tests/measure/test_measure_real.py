@@ -5,6 +5,7 @@ import math
 import os
 import sys
 from contextlib import closing
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -122,6 +123,9 @@ def test_the_largest_batch_within_a_limit():
     assert found.batch < found.refused.batch <= found.batch + max(1, found.batch // 32)
     each = memory(explorer.expand(SMALL), found.batch, "infer").peak
     assert 300 * MB < each < 1200 * MB  # beside what torch itself takes, and what convolutions do
+    process, _ = start(Setting(mode="infer"), limited(1200))
+    with closing(process):
+        assert process.ask("memory", setting=asdict(Setting(mode="infer", batch=found.batch)), text=SMALL)
 
 
 @pytest.mark.slow
