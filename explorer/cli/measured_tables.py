@@ -78,8 +78,7 @@ def _about(column: Column) -> str:
         return f"{column.name}: {facts['device_name']}{threads}, torch {facts['torch']}{predicted}"
     device = next((p.latency.device for p in column.predicted if p.latency is not None), None)
     if device is None:
-        what = "only memory" if any(p.memory is not None for p in column.predicted) else "nothing"
-        return f"{column.name}: {what} is predicted"
+        return f"{column.name}: nothing is predicted"
     how = "calibrated on such a device" if device.measured else "from its maker's numbers, not calibrated"
     return f"{column.name}: predicted {how}; times are of the reference layers"
 
