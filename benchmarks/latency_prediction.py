@@ -260,7 +260,7 @@ def main() -> None:
         machine = {"processor": device.recognise, **environment("cpu")}
         saved = {"networks": rows, "device": device.name, "source": device.source}
         saved["runtime_estimator"] = runtime_estimator()
-        arguments.save.write_text(json.dumps({**saved, **machine}, indent=1) + "\n")
+        arguments.save.write_text(json.dumps({**machine, **saved}, indent=1) + "\n")
         arguments.save.with_suffix(".png").write_bytes(figure(rows))
 
 
