@@ -7,6 +7,7 @@ import sys
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
+from importlib.util import find_spec
 
 import pytest
 from test_sweep_store import trial
@@ -37,11 +38,14 @@ def test_another_stores_trials_come_in_with_one_option(tmp_path):
     assert explorer(*arguments).stdout == done.stdout
 
 
+UNREACHABLE = "no Ray cluster answers at 127.0.0.1:9" if find_spec("ray") else "pip install 'explorer[ray]'"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["sweep", "cifar_resnet(n=1)", "--engine", "rya"], "--engine: 'rya' is no engine"),
-        (["sweep", "cifar_resnet(n=1)", "--engine", "ray:127.0.0.1:9"], "no Ray cluster answers at 127.0.0.1:9"),
+        (["sweep", "cifar_resnet(n=1)", "--engine", "ray:127.0.0.1:9"], UNREACHABLE),
         (["report", "--format", "csv", "--x", "params"], "--x, --y and --open are about the page"),
         (["report", "--import", "nowhere"], "--import: there is no store nowhere"),
         (["list", "--runs"], f"has version {VERSION + 1}, this explorer reads up to {VERSION}; update explorer"),
