@@ -213,8 +213,10 @@ def action(net: Any, x: Any, labels: Any, training: bool) -> Any:
 def statics(run: Any, net: Any, device: str) -> dict[str, Any]:
     """What does not depend on the clock, from a second run: multiply-adds, calls, the peak of live tensors."""
     import torch
-    from live_memory import Calls, LiveBytes
+    from calls import Calls
     from torch.utils.flop_counter import FlopCounterMode
+
+    from explorer.measure.live import LiveBytes
 
     run()
     right = {torch.ops.aten.convolution_backward: convolution_backward}
@@ -273,7 +275,7 @@ RECALIBRATIONS = {
 def recalibrations() -> dict[str, Any]:
     """Of one recalibration: calls that read or make a whole map, and how many maps they move, forward and back."""
     import torch
-    from live_memory import Calls
+    from calls import Calls
 
     import explorer
 

@@ -1,12 +1,12 @@
 """docs/latency.md shows what was measured and predicted; UPDATE_DOCS=1 writes its numbers anew."""
 
 import json
-import os
 import re
 from pathlib import Path
 from statistics import median
 
 import pytest
+from pages import assert_up_to_date
 
 import explorer
 from explorer.analysis.roofline import latency
@@ -113,13 +113,7 @@ def torch():
 
 @pytest.mark.parametrize("section", [measured, wrong, torch])
 def test_the_page_is_up_to_date(section):
-    marks = re.compile(rf"(<!-- {section.__name__} -->\n)(.*?)(<!-- /{section.__name__} -->)", re.DOTALL)
-    text, wanted = PAGE.read_text(), section() + "\n"
-    if os.environ.get("UPDATE_DOCS"):
-        PAGE.write_text(marks.sub(lambda m: m[1] + wanted + m[3], text))
-        text = PAGE.read_text()
-    shown = marks.search(text)
-    assert shown is not None and shown[2] == wanted, f"UPDATE_DOCS=1 pytest {Path(__file__).name}"
+    assert_up_to_date(PAGE, section)
 
 
 def test_the_saved_predictions_are_still_made():
