@@ -1,8 +1,9 @@
 """A sweep as it runs, one line on the terminal, the same for every engine."""
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from explorer.cli.line import Line
 from explorer.cli.train import rate
 
 if TYPE_CHECKING:
@@ -13,28 +14,26 @@ class Live:
     """The line and its bar; silent until opened."""
 
     def __init__(self) -> None:
-        self.bar: Any = None
+        self.line: Line | None = None
         self.last = ""  # what ended last
 
     def open(self) -> None:
         """Begin to show it."""
-        from tqdm import tqdm
-
-        self.bar = tqdm(unit="trial", bar_format="{percentage:3.0f}%|{bar:12}| [{elapsed}{postfix}]")
+        self.line = Line(0, "{percentage:3.0f}%|{bar:12}| [{elapsed}{postfix}]", stay=True)
 
     def __call__(self, progress: "Progress") -> None:
         """Show where the sweep is now."""
+        assert self.line is not None
         if progress.ended is not None:
             error = f", test error {rate(progress.ended.test_error)}" if progress.ended.status == "done" else ""
             self.last = f"; {progress.text} seed {progress.seed} {progress.ended.status}{error}"
-        self.bar.total = progress.total
-        self.bar.n = progress.done
-        self.bar.set_postfix_str(status(progress, datetime.now()) + self.last, refresh=True)
+        self.line.total = progress.total
+        self.line.show(progress.done, status(progress, datetime.now()) + self.last)
 
     def close(self) -> None:
         """Leave the line as it is."""
-        if self.bar is not None:
-            self.bar.close()
+        if self.line is not None:
+            self.line.close()
 
 
 def status(progress: "Progress", now: datetime) -> str:

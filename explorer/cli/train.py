@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from explorer.cli.line import Line
 from explorer.cli.options import Net, Workspace
 from explorer.cli.printing import DASH, print_table, short
 from explorer.errors import UserError
@@ -60,19 +61,16 @@ def train(
     workspace: Workspace = "explorer-work",
 ) -> None:
     """Train one network within a budget; history, errors and weights are kept. Interrupted, it goes on."""
-    from tqdm import tqdm
-
     from explorer.sweep.run import train_one
     from explorer.train.launcher import rank
 
     if download:
         fetch_archive(data, data_dir)
     first = rank() == 0
-    with tqdm(total=100, bar_format="{l_bar}{bar:12}| {elapsed}{postfix}", leave=False, disable=not first) as bar:
+    with Line(100, "{l_bar}{bar:12}| {elapsed}{postfix}", shown=first) as line:
 
         def progress(status: "Status") -> None:
-            bar.update(100 * status.fraction - bar.n)
-            bar.set_postfix_str(live(status))
+            line.show(100 * status.fraction, live(status))
 
         try:
             result = train_one(
@@ -89,7 +87,7 @@ def train(
                 progress=progress,
             )
         except KeyboardInterrupt as stopped:
-            bar.close()
+            line.close()
             typer.echo(f"interrupted{f'; {stopped}' if str(stopped) else ''}; the same command again goes on", err=True)
             raise typer.Exit(130) from None
     if first:
@@ -164,8 +162,6 @@ def clock(seconds: float) -> str:
 
 def fetch_archive(data: str, data_dir: str | None) -> None:
     """Bring the archive of a data set, if it has one, into the folder of archives."""
-    from tqdm import tqdm
-
     from explorer.train.data import source
     from explorer.train.data.download import fetch
     from explorer.train.data.sources import archive_folder
@@ -173,8 +169,12 @@ def fetch_archive(data: str, data_dir: str | None) -> None:
     archive = source(data).archive
     if archive is None:
         return
-    with tqdm(total=archive.size, unit="B", unit_scale=True, desc=archive.file, leave=False) as bar:
-        fetch(archive, archive_folder(data_dir), lambda here, whole: bar.update(here - bar.n))
+    with Line(archive.size, "{percentage:3.0f}%|{bar:12}| {elapsed}{postfix}") as line:
+
+        def progress(here: int, whole: int) -> None:
+            line.show(here, f"{archive.file}, {here / 1e6:,.0f} of {whole / 1e6:,.0f} MB")
+
+        fetch(archive, archive_folder(data_dir), progress)
 
 
 def rate(fraction: float | None) -> str:
