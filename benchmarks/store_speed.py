@@ -97,7 +97,8 @@ def measure(folder):
         }
     workspace = ["--workspace", str(folder)]
     found["explorer list --runs"] = command("list", "--runs", *workspace)
-    found["explorer report --format csv"] = command("report", "--format", "csv", *workspace)
+    for form in ("csv", "json", "latex", "html"):
+        found[f"explorer report --format {form}"] = command("report", "--format", form, *workspace)
     return found
 
 

@@ -1,11 +1,12 @@
 """`--limit`: a condition on a network's cost, in the grammar's own expressions."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 from explorer.analysis.cost import Cost
+from explorer.analysis.times import COMPARISONS, LATENCIES, check_times, duration, time_power
 from explorer.analysis.units import Bytes, decimal
 from explorer.errors import ArchError, Source, nearest
 from explorer.grammar.evaluate import FUNCTIONS, describe, evaluate
@@ -14,7 +15,8 @@ from explorer.grammar.printer import print_expr
 from explorer.grammar.syntax import Binary, Expr, Function, Name, Unary
 
 OPTION = "--limit"
-QUANTITIES: dict[str, Callable[[Cost], int | Fraction | None]] = {
+Quantities = Mapping[str, Callable[[Cost], int | Fraction | None]]
+QUANTITIES: Quantities = {
     "params": lambda cost: cost.params,
     "macs": lambda cost: cost.macs,
     "flops": lambda cost: 2 * cost.macs,
@@ -29,7 +31,6 @@ QUANTITIES: dict[str, Callable[[Cost], int | Fraction | None]] = {
     "infer_memory": lambda cost: cost.infer_memory,
 }
 IN_BYTES = ("bytes_moved", "bytes_copied", "train_memory", "infer_memory")
-COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
 
 
 class Limit(NamedTuple):
@@ -38,21 +39,36 @@ class Limit(NamedTuple):
     text: str
     parts: tuple[Expr, ...]
 
+    @property
+    def timed(self) -> "Limit":
+        """The parts about latencies, which depend on a device."""
+        return Limit(self.text, tuple(part for part in self.parts if _names(part) & {*LATENCIES}))
+
+    @property
+    def untimed(self) -> "Limit":
+        """The other parts."""
+        return Limit(self.text, tuple(part for part in self.parts if not _names(part) & {*LATENCIES}))
+
+    @property
+    def latencies(self) -> list[str]:
+        """The latencies in it."""
+        return sorted({name for part in self.parts for name in _names(part)} & {*LATENCIES})
+
 
 class _Quantities:
-    """What a condition can see of a cost."""
+    """What a condition can see of a cost; `origin`: where latencies come from, as it is told."""
 
-    def __init__(self, cost: Cost) -> None:
-        self.cost = cost
+    def __init__(self, cost: Cost, quantities: Quantities, origin: str) -> None:
+        self.cost, self.quantities, self.origin = cost, quantities, origin
 
     def lookup(self, name: str) -> Any:
-        value = QUANTITIES[name](self.cost)
+        value = self.quantities[name](self.cost)
         if value is None:
             raise ArchError(f"{name} of {self.cost.canonical[:100]} is not known")
         return value
 
     def known(self) -> list[str]:
-        return list(QUANTITIES)
+        return list(self.quantities)
 
     def call(self, function: Function) -> Any:
         raise KeyError(function.name)
@@ -62,14 +78,15 @@ class _Quantities:
 
 
 def parse_limit(text: str) -> Limit:
-    """The limit that a text such as `params <= 25e6 and macs <= 4e9` states.
+    """The limit that a text such as `params <= 25e6 and train_latency <= 200ms` states.
 
-    Raises ArchError with a caret for what is no condition on the quantities above.
+    Raises ArchError with a caret for what is no condition on the quantities above and latencies.
     """
     parts = _conjuncts(parse_condition(text, OPTION))
     with _placed(text, parts[0]):
         for part in parts:
             _check_names(part)
+            check_times(part)
     return Limit(text, parts)
 
 
@@ -90,8 +107,8 @@ def _conjuncts(fact: Expr) -> tuple[Expr, ...]:
 
 def _check_names(expr: Expr) -> None:
     """Names and functions are known, also those that an evaluation would pass over."""
-    if isinstance(expr, Name) and expr.id not in QUANTITIES:
-        raise ArchError(f"unknown quantity '{expr.id}'; {nearest(expr.id, QUANTITIES)}", at=expr.at)
+    if isinstance(expr, Name) and expr.id not in (*QUANTITIES, *LATENCIES):
+        raise ArchError(f"unknown quantity '{expr.id}'; {nearest(expr.id, [*QUANTITIES, *LATENCIES])}", at=expr.at)
     if isinstance(expr, Function) and expr.name not in FUNCTIONS:
         raise ArchError(f"unknown function '{expr.name}'; {nearest(expr.name, FUNCTIONS)}", at=expr.at)
     for inner in _inside(expr):
@@ -106,18 +123,22 @@ def _inside(expr: Expr) -> list[Expr]:
     return [argument.value for argument in expr.args] if isinstance(expr, Function) else []
 
 
-def broken(limit: Limit, cost: Cost) -> list[str]:
-    """The parts of a limit that a cost does not meet, as sentences. Raises ArchError for what is no condition."""
-    quantities = _Quantities(cost)
+def broken(limit: Limit, cost: Cost, quantities: Quantities = QUANTITIES, origin: str = "") -> list[str]:
+    """The parts of a limit that a cost does not meet, as sentences. Raises ArchError for what is no condition.
+
+    `quantities` has the latencies of a device where the limit is about them, `origin` is what they are: predicted for
+    h200.
+    """
+    known = _Quantities(cost, quantities, origin)
     found = []
     for part in limit.parts:
         with _placed(limit.text, part):
-            holds = evaluate(part, quantities)
+            holds = evaluate(part, known)
             if not isinstance(holds, bool):
                 message = f"{print_expr(part)} is {describe(holds)}, no condition; write one such as params <= 25e6"
                 raise ArchError(message, at=part.at)
             if not holds:
-                found.append(_sentence(part, quantities))
+                found.append(_sentence(part, known))
     return found
 
 
@@ -125,15 +146,17 @@ def _sentence(part: Expr, quantities: _Quantities) -> str:
     """What is broken, the values in it, and by how much one misses its limit."""
     sides = [part.left, part.right] if isinstance(part, Binary) and part.op in COMPARISONS else []
     shown: list[Expr] = [side for side in sides if _names(side)] or [Name(name) for name in sorted(_names(part))]
-    values = [f"{print_expr(side)} is {_value(side, evaluate(side, quantities))}" for side in shown]
+    values = [f"{print_expr(side)} is {_value(side, evaluate(side, quantities), quantities.origin)}" for side in shown]
     bounds = [evaluate(side, quantities) for side in sides if not _names(side)]
     if len(shown) == len(bounds) == 1:
         values += _miss(evaluate(shown[0], quantities), bounds[0])
     return f"{quantities.cost.canonical} breaks {print_expr(part)}: {', '.join(values) or 'it never holds'}"
 
 
-def _value(side: Expr, value: Any) -> str:
-    """A number, bytes also with a prefix."""
+def _value(side: Expr, value: Any, origin: str) -> str:
+    """A number; bytes also with a prefix, times with their unit and what they are."""
+    if time_power(side) == 1:
+        return f"{duration(value)} ({origin})"
     prefixed = isinstance(side, Name) and side.id in IN_BYTES and isinstance(value, int)
     return f"{number(value)} ({decimal(Bytes(value))})" if prefixed else number(value)
 

@@ -53,6 +53,12 @@ def audit(
         return
     from explorer.analysis.audit.result import run_audit, worse_than_kept
 
+    if html is not None:
+        from pathlib import Path
+
+        from explorer.reports.writing import check_file
+
+        check_file(Path(html), "--html")
     result = run_audit(paper)
     if format is AuditFormat.json:
         typer.echo(json.dumps(result.as_dict()))

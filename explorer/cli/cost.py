@@ -25,6 +25,8 @@ from explorer.cli.measured import (
     wanted,
     write_calibrated,
 )
+from explorer.cli.measured_kept import KeptIn, check_workspace, keep_measured
+from explorer.cli.measured_limits import check_limit, latency_misses
 from explorer.cli.options import Classes, Format, Input, Nets, OutputFormat, at_least, input_size
 from explorer.cli.printing import print_csv, print_table, whole
 from explorer.errors import UserError
@@ -40,7 +42,12 @@ As = Annotated[
     str | None, typer.Option("--as", metavar="NAME[,NAME...]", help="Count as other tools do: flops, fvcore, thop, ...")
 ]
 LimitText = Annotated[
-    str | None, typer.Option("--limit", metavar="EXPR", help="Exit 1 unless 'params <= 25e6 and macs <= 4e9' holds.")
+    str | None,
+    typer.Option(
+        "--limit",
+        metavar="EXPR",
+        help="Exit 1 unless 'params <= 25e6 and macs <= 4e9' holds; with --on also 'train_latency <= 200ms'.",
+    ),
 ]
 Verify = Annotated[
     bool, typer.Option("--verify", help="Build the module and compare with torchinfo, fvcore and torch.")
@@ -64,6 +71,7 @@ def cost(
     reference: Reference = False,
     lean: Lean = False,
     calibrate: Calibrate = None,
+    workspace: KeptIn = None,
     format: OutputFormat = Format.table,
 ) -> None:
     """What networks cost: parameters, MACs of convolutions and linear layers, activations, depth, traffic."""
@@ -79,6 +87,8 @@ def cost(
     conventions = _conventions(as_)
     bound = _limit(limit)
     ask = wanted(on, How(mode, dtype, compile, channels_last, reference, lean), size, classes)
+    check_limit(bound, ask)
+    check_workspace(workspace, ask)
     sizes, largest = batches(batch, nets, ask)
     costs: list[Cost] = [
         explorer.cost(net, input=size, classes=classes, batch=its) for net, its in zip(nets, sizes, strict=True)
@@ -88,16 +98,9 @@ def cost(
     if calibrate is not None:
         write_calibrated(calibrate, on)
     devices = None if ask is None else on_devices(costs, ask, depth, largest)
-    if format is Format.json:
-        _print_json(costs, checked, conventions, depth, devices)
-    elif format is Format.csv:
-        _print_csv(costs, conventions, depth, devices)
-    else:
-        _print(costs, conventions, depth, devices)
-        for c, rows in zip(costs, checked, strict=False):
-            _print_verified(c, rows)
-        if verify:
-            _print_training([c for c in costs if not _is_traced(c)])
+    _show(format, costs, checked, conventions, depth, devices)
+    keep_measured(workspace, costs, devices, err=format is not Format.table)
+    misses += latency_misses(bound, costs, devices)
     for miss in misses:
         typer.echo(f"explorer: --limit: {miss}", err=True)
     unexplained = not all(row.explained for rows in checked for row in rows)
@@ -106,6 +109,27 @@ def cost(
     lost = devices is not None and _tell(devices)
     if misses or unexplained or lost:
         raise typer.Exit(1)
+
+
+def _show(
+    format: Format,
+    costs: list[Cost],
+    checked: "list[list[Comparison]]",
+    conventions: "Sequence[Convention]",
+    depth: int | None,
+    devices: OnDevices | None,
+) -> None:
+    if format is Format.json:
+        _print_json(costs, checked, conventions, depth, devices)
+        return
+    if format is Format.csv:
+        _print_csv(costs, conventions, depth, devices)
+        return
+    _print(costs, conventions, depth, devices)
+    for c, rows in zip(costs, checked, strict=False):
+        _print_verified(c, rows)
+    if checked:
+        _print_training([c for c in costs if not _is_traced(c)])
 
 
 def _tell(devices: OnDevices) -> bool:
@@ -138,7 +162,7 @@ def _limit(text: str | None) -> "Limit | None":
 def _misses(limit: "Limit", costs: list[Cost]) -> list[str]:
     from explorer.analysis.limits import broken
 
-    return [sentence for cost in costs for sentence in broken(limit, cost)]
+    return [sentence for cost in costs for sentence in broken(limit.untimed, cost)]
 
 
 def _print(

@@ -4,20 +4,33 @@ from typing import Annotated
 
 import typer
 
-from explorer.cli.options import Workspace
+from explorer.cli.list_runs import list_runs
+from explorer.cli.options import Format, OutputFormat, Workspace
 from explorer.errors import UserError
 
 Pattern = Annotated[str | None, typer.Argument(metavar="[PATTERN]", help="Part of a name, or a pattern with * and ?.")]
 Runs = Annotated[bool, typer.Option("--runs", help="The runs in the store instead.")]
+Measurements = Annotated[bool, typer.Option("--measurements", help="What the store has of `cost --on` instead.")]
 KINDS = {"network": "networks", "block": "blocks and modifiers that fill a slot", "unit": "units (inside folds)",
          "rewrite": "modifiers that rewrite convolutions"}  # fmt: skip
 
 
-def list_(pattern: Pattern = None, runs: Runs = False, workspace: Workspace = "explorer-work") -> None:
+def list_(
+    pattern: Pattern = None,
+    runs: Runs = False,
+    measurements: Measurements = False,
+    workspace: Workspace = "explorer-work",
+    format: OutputFormat = Format.table,
+) -> None:
     """What there is by name: networks, blocks, modifiers, primitives, devices, data sets, experiments; or past runs."""
+    if runs and measurements:
+        raise UserError("--runs and --measurements exclude each other")
+    if format is not Format.table and not runs:
+        raise UserError("--format: it is for --runs")
     if runs:
-        _list_runs(workspace)
-        return
+        return list_runs(workspace, format)
+    if measurements:
+        return _list_measurements(workspace)
     shown = _definitions(pattern) + _primitives(pattern) + _devices(pattern) + _data(pattern)
     shown += _experiments(pattern)
     if not shown:
@@ -89,13 +102,23 @@ def _experiments(pattern: str | None) -> list[str]:
     return ["experiments (explorer sweep NAME):", *lines] if lines else []
 
 
-def _list_runs(workspace: str) -> None:
-    from explorer.cli.printing import print_table
+def _list_measurements(workspace: str) -> None:
+    from explorer.cli.cost_tables import megabytes
+    from explorer.cli.measured_tables import milliseconds
+    from explorer.cli.printing import DASH, print_table, sides
     from explorer.sweep.store import Store
 
     with Store.read(workspace) as store:
-        rows = [
-            [str(run.id), run.created[:19], run.command, str(run.planned), str(run.finished), str(run.failed)]
-            for run in store.runs()
+        found = store.measured()
+    rows = [
+        [
+            *(one["canonical"], sides(one["input"]), one["device_name"] or one["device"]),
+            *(str(one.get(name, DASH)) for name in ("mode", "dtype", "layers", "batch")),
+            *(milliseconds(one.get("latency_ms")), megabytes(one.get("peak_bytes"))),
+            *(one.get("outcome", DASH), one["measured"][:19]),
         ]
-    print_table(["run", "created (UTC)", "command", "trials", "finished", "failed"], rows, (0, 1, 2))
+        for one in found
+    ]
+    headers = ["network", "input", "device", "mode", "dtype", "layers", "batch", "ms", "peak, MB", "outcome",
+               "measured (UTC)"]  # fmt: skip
+    print_table(headers, rows, (0, 1, 2, 3, 4, 5, 9, 10))

@@ -3,6 +3,8 @@
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+import typer
+
 from explorer.cli.line import Line
 from explorer.cli.train import rate
 
@@ -24,6 +26,8 @@ class Live:
     def __call__(self, progress: "Progress") -> None:
         """Show where the sweep is now."""
         assert self.line is not None
+        if progress.notice:
+            typer.echo(progress.notice, err=True)
         if progress.ended is not None:
             error = f", test error {rate(progress.ended.test_error)}" if progress.ended.status == "done" else ""
             self.last = f"; {progress.text} seed {progress.seed} {progress.ended.status}{error}"

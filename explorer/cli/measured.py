@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from explorer.analysis.cost import Cost
+from explorer.cli.line import Line
 from explorer.cli.options import at_least
 from explorer.errors import UserError
 
@@ -60,16 +61,18 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Predicted:
-    """What is predicted of a network for a device; None for what is not."""
+    """What is predicted of a network for a device; None for what is not. `reason`: why there is no latency."""
 
     latency: "Latency | None"
     memory: "Memory | None"
+    reason: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
             "latency": None if self.latency is None else self.latency.as_dict(),
             "memory": None if self.memory is None else self.memory.as_dict(),
+            "reason": self.reason,
         }
 
 
@@ -142,7 +145,22 @@ def wanted(on: str | None, how: How, size: tuple[int, int, int] | None, classes:
         classes=classes,
     )
     here = tuple(word for word in words if HERE.fullmatch(word))
-    return Wanted(here, tuple(_found(word) for word in words if word not in here), setting)
+    elsewhere = tuple(_found(word) for word in words if word not in here)
+    lacking = [_lacks(device, setting) for device in elsewhere]
+    if lacking and all(lacking) and not here:
+        raise UserError(f"--on: {lacking[0]}")
+    return Wanted(here, elsewhere, setting)
+
+
+def _lacks(device: "Device", setting: "Setting") -> str | None:
+    """Why no latency is predicted for a device under this setting; None where it is."""
+    if setting.compile:
+        return None
+    try:
+        device.peak_of(setting.dtype, convolution=True)
+    except UserError as error:
+        return str(error)
+    return None
 
 
 def _found(word: str) -> "Device":
@@ -247,16 +265,8 @@ def _measured(
 @contextmanager
 def _progress() -> "Iterator[Progress]":
     """A bar on stderr."""
-    from tqdm import tqdm
-
-    with tqdm(total=100, bar_format="{percentage:3.0f}%|{bar:20}| {postfix} [{elapsed}]", leave=False) as bar:
-
-        def show(fraction: float, words: str) -> None:
-            bar.set_postfix_str(words, refresh=False)
-            bar.update(100 * fraction - bar.n)
-            bar.refresh()
-
-        yield show
+    with Line(100, "{percentage:3.0f}%|{bar:20}| [{elapsed}{postfix}]") as line:
+        yield lambda fraction, words: line.show(100 * fraction, words)
 
 
 def _predicted(cost: Cost, ask: Wanted, device: "Device | None", here: str = "") -> Predicted:
@@ -267,16 +277,16 @@ def _predicted(cost: Cost, ask: Wanted, device: "Device | None", here: str = "")
     setting = ask.setting
     if not predictable(cost.graph):
         return Predicted(None, None)
-    time = None
-    if device is not None and not setting.compile:
+    time, reason = None, None if device is None else _lacks(device, setting)
+    if device is not None and not setting.compile and reason is None:
         time = latency(cost.graph, device, cost.batch, setting.mode, setting.dtype, setting.channels_last)
     halves = setting.dtype != "fp32" and setting.training  # autocast: some numbers are
     if halves or setting.compile:  # a compiler keeps what it likes
-        return Predicted(time, None)
+        return Predicted(time, None, reason)
     gpu = here.startswith("cuda") if here else device is not None and not device.threads
     element = 4 if setting.dtype == "fp32" else 2
     kind = "cuda" if gpu else "cpu"
-    return Predicted(time, memory(cost.graph, cost.batch, setting.mode, element, kind, setting.layers))
+    return Predicted(time, memory(cost.graph, cost.batch, setting.mode, element, kind, setting.layers), reason)
 
 
 def _recognised(measurement: "Measurement") -> "Device | None":

@@ -74,13 +74,21 @@ def _about(column: Column) -> str:
             return f"{column.name}: nothing was measured"
         threads = f", {facts['threads']} thread{'s' * (facts['threads'] != 1)}" if column.name == "cpu" else ""
         itself = next((p.latency.device.name for p in column.predicted if p.latency is not None), None)
-        predicted = "" if itself is None else f"; times predicted for {itself} are of the reference layers"
+        predicted = _unpredicted(column, "; ")
+        if itself is not None:
+            predicted = f"; times predicted for {itself} are of the reference layers"
         return f"{column.name}: {facts['device_name']}{threads}, torch {facts['torch']}{predicted}"
     device = next((p.latency.device for p in column.predicted if p.latency is not None), None)
     if device is None:
-        return f"{column.name}: nothing is predicted"
+        return f"{column.name}: {_unpredicted(column) or 'nothing is predicted'}"
     how = "calibrated on such a device" if device.measured else "from its maker's numbers, not calibrated"
     return f"{column.name}: predicted {how}; times are of the reference layers"
+
+
+def _unpredicted(column: Column, before: str = "") -> str:
+    """Why there are no predicted times, where that is known."""
+    reason = next((p.reason for p in column.predicted if p.reason is not None), None)
+    return "" if reason is None else f"{before}no time is predicted: {reason}"
 
 
 def _under(column: Column, name: str) -> str:
@@ -112,12 +120,12 @@ def _measured_times(column: Column, costs: Sequence[Cost]) -> tuple[list[str], l
         time, ratio = measurement.latency, measurement.ratio
         rows.append(
             [
-                _ms(None if time is None else time.median_ms),
-                DASH if time is None else f"{_ms(time.q1_ms)}..{_ms(time.q3_ms)}",
-                *[_ms(None if time is None else time.cpu_ms)] * single,
+                milliseconds(None if time is None else time.median_ms),
+                DASH if time is None else f"{milliseconds(time.q1_ms)}..{milliseconds(time.q3_ms)}",
+                *[milliseconds(None if time is None else time.cpu_ms)] * single,
                 DASH if time is None else f"{time.images_per_s:,.1f}",
                 *[DASH if ratio is None else f"{ratio.median:.3f}"] * several,
-                *[_ms(_predicted_ms(predicted))] * known,
+                *[milliseconds(_predicted_ms(predicted))] * known,
             ]
         )
     return names, rows
@@ -130,7 +138,7 @@ def _predicted_times(column: Column, costs: Sequence[Cost]) -> tuple[list[str], 
         time, ratio = predicted.latency, _predicted_ratio(column, place)
         rows.append(
             [
-                _ms(_predicted_ms(predicted)),
+                milliseconds(_predicted_ms(predicted)),
                 DASH if time is None else f"{time.images_per_s:,.1f}",
                 *[DASH if ratio is None else f"{ratio:.3f}"] * several,
                 DASH if time is None else time.bound,
@@ -149,7 +157,7 @@ def _predicted_ms(predicted: Predicted) -> float | None:
     return None if predicted.latency is None else predicted.latency.latency_ms
 
 
-def _ms(value: float | None) -> str:
+def milliseconds(value: float | None) -> str:
     """12.3, 0.0456 or 1,234; not known is a dash."""
     return DASH if value is None else f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
@@ -229,7 +237,7 @@ def _cell(values: dict[tuple[str, ...], Any], path: tuple[str, ...], share: bool
     value = values.get(path)
     if value is None:
         return DASH
-    return percent(value, values[()]) if share else _ms(value)
+    return percent(value, values[()]) if share else milliseconds(value)
 
 
 def _values(tree: dict[str, Any], value: Any) -> dict[tuple[str, ...], Any]:

@@ -1,6 +1,7 @@
 """explorer sweep: networks plain and recalibrated at every subset of the scales, costed, filtered and trained."""
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -8,7 +9,8 @@ import typer
 from explorer.cli.live import Live
 from explorer.cli.options import Format, OutputFormat, Workspace
 from explorer.cli.printing import difference, print_csv, print_table, whole
-from explorer.cli.sweep_tables import COLUMNS, HEADERS, Walking, print_search, print_summaries
+from explorer.cli.sweep_document import Swept, cost_of, print_document
+from explorer.cli.sweep_tables import HEADERS, Walking, has_more, print_search, print_summaries
 from explorer.cli.train import (
     Compile,
     DataDir,
@@ -55,6 +57,10 @@ Limits = Annotated[
         "parameters. The nearest to their limits come first.",
     ),
 ]
+On = Annotated[
+    str | None,
+    typer.Option("--on", metavar="DEVICE", help="What latencies in --where are predicted for: h200, FILE.toml."),
+]
 Modifiers = Annotated[
     list[str] | None,
     typer.Option("--modifier", metavar="MODIFIER", help="Each network without and with it: se; may be repeated."),
@@ -89,6 +95,7 @@ def sweep(
     axis: Axes = None,
     modifier: Modifiers = None,
     where: Limits = None,
+    on: On = None,
     input: Inputs = None,
     batch: Batch = None,
     data: Data = None,
@@ -116,18 +123,18 @@ def sweep(
     from explorer.sweep.run import DEFAULT_BUDGET, DEFAULT_SEEDS
 
     file = _file(nets or [])
-    selection = _selection(file, nets or [], scales, axis, modifier, where, input, batch)
+    selection = _selection(file, nets or [], scales, axis, modifier, where, on, input, batch)
     length = budget or (file.budget if file else None) or DEFAULT_BUDGET
     if no_train and (selection.is_search or selection.inputs or selection.batch > 1):
-        _search(selection, data, format)
-        return
+        return _search(selection, data, format, dtype)
+    how = execution(reference, lean, dtype, compile, deterministic)
     settings: dict[str, Any] = {
         "experiment": file.name if file else None,
         "budget": length,
         "seeds": next((n for n in (seeds, file.seeds if file else None) if n is not None), DEFAULT_SEEDS),
         "data_dir": data_dir,
         "recipe": recipe or (file.recipe if file else None),
-        "execution": execution(reference, lean, dtype, compile, deterministic),
+        "execution": replace(how, observe=file.observe) if file else how,
         "workspace": workspace,
         "watch": Walking(),
     }
@@ -136,13 +143,12 @@ def sweep(
     if no_train:
         from explorer.sweep.run import sweep as run
 
-        _print_costs(run(selection, data=data, train=False, **settings).candidates, format)
-        return
-    names = _names(file, data, length)
+        return _print_costs(run(selection, data=data, train=False, **settings).candidates, format)
+    names = _names(file, data, length, format)
     if download:
         _fetch(names, data_dir)
-    results = [_train(selection, name, format, settings) for name in names]
-    _report(results, workspace)
+    swept = [_train(selection, name, format, settings) for name in names]
+    _report(swept, selection, workspace, format)
 
 
 def _file(nets: list[str]) -> "SweepFile | None":
@@ -155,13 +161,14 @@ def _file(nets: list[str]) -> "SweepFile | None":
     return load(named[0]) if named else None
 
 
-def _names(file: "SweepFile | None", data: str | None, length: str) -> "Sequence[str | None]":
+def _names(file: "SweepFile | None", data: str | None, length: str, format: Format) -> "Sequence[str | None]":
     """The data sets to train on, None being the default; told where one stands in for the papers'."""
     if data or not file:
         return [data]
     if file.stand_in and file.stand_in in file.data_for(length):
         papers = " and ".join(file.data)
-        typer.echo(f"{file.name}: {file.stand_in} stands in for {papers} within {length}; --data {file.data[0]} is it")
+        told = f"{file.name}: {file.stand_in} stands in for {papers} within {length}; --data {file.data[0]} is it"
+        typer.echo(told, err=format is not Format.table)
     return file.data_for(length) or [None]
 
 
@@ -178,12 +185,11 @@ def _selection(
     axis: list[str] | None,
     modifier: list[str] | None,
     where: str | None,
+    on: str | None,
     input: str | None,
     batch: int | None,
 ) -> "Selection":
     """Which networks: what the file says, options in place of its entries."""
-    from dataclasses import replace
-
     from explorer.sweep import candidates as check
 
     base = file.selection if file else check.Selection(tuple(nets) or check.DEFAULT_BASES)
@@ -192,32 +198,41 @@ def _selection(
         "axes": tuple(axis) if axis else None,
         "modifiers": check.check_modifiers(modifier) if modifier else None,
         "where": where,
+        "on": on,
         "inputs": None if input is None else check.parse_inputs(input),
         "batch": None if batch is None else check.check_batch(batch),
     }
     return replace(base, **{name: value for name, value in given.items() if value is not None})
 
 
-def _search(selection: "Selection", data: str | None, format: Format) -> None:
+def _search(selection: "Selection", data: str | None, format: Format, dtype: str) -> None:
     """Costs alone of candidates that have to be found."""
-    from explorer.sweep.listing import listings
+    from explorer.sweep.listing import listings, measures_of
     from explorer.train.data import source
 
     described = source(data) if data else None
     shape, classes = (described.shape, described.classes) if described else (None, None)
-    print_search(listings(selection, shape, classes, watch=Walking()), format, selection.batch)
+    found = listings(selection, shape, classes, measures_of(selection, dtype), Walking())
+    print_search(found, format, selection, dtype)
 
 
-def _train(selection: "Selection", data: str | None, format: Format, settings: dict[str, Any]) -> "SweepResult":
-    """One data set: costs, training, errors."""
-    from explorer.sweep.run import Interrupted
+def _train(selection: "Selection", data: str | None, format: Format, settings: dict[str, Any]) -> Swept:
+    """One data set: costs, training, errors; as data they are printed when all have been swept."""
+    from explorer.sweep.run import DEFAULT_DATA, Interrupted
     from explorer.sweep.run import sweep as run
 
     bar = Live()
+    found: list[Listing] = []
 
     def announce(candidates: "tuple[CandidateRecord, ...]", listings: "list[Listing]") -> None:
-        print_summaries(listings, err=format is not Format.table)
-        _print_costs(candidates, format)
+        found.extend(listings)
+        if format is not Format.table:
+            print_summaries(listings, err=True)
+        elif has_more(listings):
+            print_search(listings, format, selection, settings["execution"].dtype)
+        else:
+            print_summaries(listings, err=False)
+            _print_costs(candidates, format)
         bar.open()
 
     try:
@@ -228,18 +243,21 @@ def _train(selection: "Selection", data: str | None, format: Format, settings: d
         raise typer.Exit(130) from None
     finally:
         bar.close()
-    _print_errors(result)
-    return result
+    if format is Format.table:
+        _print_errors(result)
+    return Swept(data or DEFAULT_DATA, settings["budget"], settings["seeds"], found, result)
 
 
-def _report(results: "list[SweepResult]", workspace: str) -> None:
-    """Write the report about the runs; exit code 1 where nothing was trained."""
+def _report(swept: list[Swept], selection: "Selection", workspace: str, format: Format) -> None:
+    """Write the report about the runs, and print what is asked for as data; exit code 1 where nothing was trained."""
     from explorer.reports.report import write_report
 
-    written = write_report(workspace, [result.run for result in results if result.run is not None])
+    written = write_report(workspace, [one.result.run for one in swept if one.result.run is not None])
     for path in (*written.figures, written.html):
-        typer.echo(f"wrote {path}")
-    if all(trial.status == "failed" for result in results for trial in result.trials):
+        typer.echo(f"wrote {path}", err=format is not Format.table)
+    if format is not Format.table:
+        print_document(swept, selection, written, format)
+    if all(trial.status == "failed" for one in swept for trial in one.result.trials):
         typer.echo("explorer: every trial failed; the report names the reasons", err=True)
         raise typer.Exit(1)
 
@@ -255,9 +273,7 @@ def _plain(candidates: "tuple[CandidateRecord, ...]") -> "dict[str, CandidateRec
 
 def _print_costs(candidates: "tuple[CandidateRecord, ...]", format: Format) -> None:
     if format is Format.json:
-        rows = [{"network": c.text, "canonical": c.network.canonical, "scales": c.scales}
-                | {key: getattr(c.network, key) for key in COLUMNS} for c in candidates]  # fmt: skip
-        typer.echo(json.dumps(rows))
+        typer.echo(json.dumps([cost_of(candidate) for candidate in candidates]))
         return
     if format is Format.csv:
         print_csv(HEADERS, [[c.text, *_numbers(c)] for c in candidates])

@@ -5,12 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from explorer.cli.line import Line
 from explorer.cli.options import Format
 from explorer.cli.printing import DASH, print_csv, print_table, sides, whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from explorer.analysis.device import Device
+    from explorer.sweep.candidates import Selection
     from explorer.sweep.listing import Fit, Listing
 
 COLUMNS = ("params", "macs", "activations", "depth", "chain")
@@ -22,50 +25,68 @@ class Walking:
     """Progress on the terminal while quantities are computed network by network."""
 
     def __init__(self) -> None:
-        self.bar: Any = None
+        self.line: Line | None = None
 
     def __call__(self, done: int, total: int) -> None:
         """So many of so many are walked."""
-        from tqdm import tqdm
-
-        if self.bar is None:
-            self.bar = tqdm(unit="network", leave=False, desc="costs one by one")
-        self.bar.total = max(total, done)
-        self.bar.update(done - self.bar.n)
+        self.line = self.line or Line(total, "costs one by one: {percentage:3.0f}%|{bar:12}| [{elapsed}{postfix}]")
+        self.line.total = max(total, done)
+        self.line.show(done, f"{done:,} of {self.line.total:,} networks")
         if done >= total:
             self.close()
 
     def close(self) -> None:
-        """Take the bar away."""
-        if self.bar is not None:
-            self.bar.close()
-            self.bar = None
+        """Take the line away."""
+        if self.line is not None:
+            self.line.close()
+            self.line = None
 
 
-def print_search(listings: "Sequence[Listing]", format: Format, batch: int) -> None:
-    """The candidates that fit, the nearest first; how many there are goes to stderr where the output is data."""
+def print_search(listings: "Sequence[Listing]", format: Format, selection: "Selection", dtype: str) -> None:
+    """The candidates that fit, the nearest first; how many there are goes to stderr where the output is data.
+
+    `dtype`: of predicted latencies.
+    """
     print_summaries(listings, err=format is not Format.table)
     fits = [fit for listing in listings for fit in listing.fits]
-    columns = (*COLUMNS, *_more(fits))
+    more = _more(fits)
+    device = _device(selection) if _latencies(more) else None
     if format is Format.json:
-        typer.echo(json.dumps([_as_dict(fit) for fit in fits]))
+        typer.echo(json.dumps([_as_dict(fit, device) for fit in fits]))
         return
     sized = len({fit.candidate.input for fit in fits}) > 1
-    headers = (*HEADERS[:1], *(["input"] if sized else []), *HEADERS[1:], *_more(fits))
+    size = ["input"] if sized else []
     if format is Format.csv:
-        print_csv(headers, [[*_named(fit, sized), *_values(fit, columns)] for fit in fits])
+        extra = [*map(_key, more), *(["predicted_on"] if device else [])]
+        rows = [[*_named(fit, sized), *_values(fit, more), *([device.name] if device else [])] for fit in fits]
+        print_csv([*HEADERS[:1], *size, *HEADERS[1:], *extra], rows)
         return
     ranked = any(fit.share is not None for fit in fits)
-    rows = [
-        [*_named(fit, sized), *map(_shown, _values(fit, columns)), *([_share(fit)] if ranked else [])]
+    shown = [
+        [*_named(fit, sized), *map(_shown, _values(fit, more)), *([_share(fit)] if ranked else [])]
         for fit in fits[:SHOWN]
     ]
-    print_table([*headers, *(["nearest limit"] if ranked else [])], rows, (0, 1) if sized else (0,))
-    if batch > 1:
-        typer.echo(f"MACs, activations and memory are those of {batch:,} images")
+    headers = [*HEADERS[:1], *size, *HEADERS[1:], *map(_header, more), *(["nearest limit"] if ranked else [])]
+    print_table(headers, shown, (0, 1) if sized else (0,))
+    _print_remarks(selection.batch, device, dtype)
     fitting = sum(listing.fitting for listing in listings)
     if fitting > SHOWN:
         typer.echo(f"and {fitting - SHOWN:,} more; --format csv and json list up to {len(fits):,}")
+
+
+def _print_remarks(batch: int, device: "Device | None", dtype: str) -> None:
+    """What the numbers of the table are of."""
+    if batch > 1:
+        times = ", memory and latencies" if device else " and memory"
+        typer.echo(f"MACs, activations{times} are those of {batch:,} images")
+    if device is not None:
+        how = "calibrated on such a device" if device.measured else "from its maker's numbers, not calibrated"
+        typer.echo(f"latencies: predicted for {device.name}, {how}; {dtype}, the reference layers")
+
+
+def has_more(listings: "Sequence[Listing]") -> bool:
+    """Whether limits asked for quantities beyond the usual columns."""
+    return bool(_more([fit for listing in listings for fit in listing.fits]))
 
 
 def _more(fits: "Sequence[Fit]") -> list[str]:
@@ -73,12 +94,48 @@ def _more(fits: "Sequence[Fit]") -> list[str]:
     return list(dict.fromkeys(name for fit in fits for name in fit.quantities if name not in COLUMNS))
 
 
-def _as_dict(fit: "Fit") -> dict[str, Any]:
+def _latencies(names: "Sequence[str]") -> list[str]:
+    from explorer.analysis.times import LATENCIES
+
+    return [name for name in names if name in LATENCIES]
+
+
+def _device(selection: "Selection") -> "Device":
+    """What latencies were predicted for."""
+    from explorer.sweep.predicting import device_of
+
+    assert selection.on is not None
+    return device_of(selection.on)
+
+
+def _key(name: str) -> str:
+    """A quantity's name in data: latencies say their unit."""
+    return f"{name}_ms" if _latencies([name]) else name
+
+
+def _header(name: str) -> str:
+    return f"predicted\n{name}, ms" if _latencies([name]) else name
+
+
+def _as_dict(fit: "Fit", device: "Device | None") -> dict[str, Any]:
     candidate = fit.candidate
     found: dict[str, Any] = {"network": candidate.text, "canonical": fit.canonical, "scales": candidate.scales}
     found |= {"input": candidate.input} if candidate.input else {}
     found |= {"space": candidate.space} if candidate.space else {}
-    return found | {name: _number(value) for name, value in fit.quantities.items()}
+    found |= {_key(name): _number(fit, name) for name in fit.quantities}
+    return found | ({"predicted_on": device.name} if device else {})
+
+
+def extras(listings: "Sequence[Listing]", selection: "Selection") -> list[dict[str, Any]]:
+    """Of each candidate that was found: its space, and the quantities that limits asked for; by name, for data."""
+    fits = [fit for listing in listings for fit in listing.fits]
+    more = _more(fits)
+    device = {"predicted_on": _device(selection).name} if _latencies(more) else {}
+    spaces = [{"space": fit.candidate.space} if fit.candidate.space else {} for fit in fits]
+    return [
+        space | {_key(name): _number(fit, name) for name in more} | device
+        for fit, space in zip(fits, spaces, strict=True)
+    ]
 
 
 def _named(fit: "Fit", sized: bool) -> list[str]:
@@ -86,12 +143,15 @@ def _named(fit: "Fit", sized: bool) -> list[str]:
     return [fit.candidate.text, *size]
 
 
-def _values(fit: "Fit", columns: "Sequence[str]") -> list[Any]:
-    return [_number(fit.quantities.get(name)) for name in columns]
+def _values(fit: "Fit", more: "Sequence[str]") -> list[Any]:
+    return [_number(fit, name) for name in (*COLUMNS, *more)]
 
 
-def _number(value: Any) -> Any:
-    """A fraction as a decimal."""
+def _number(fit: "Fit", name: str) -> Any:
+    """A quantity, a fraction as a decimal, a latency in milliseconds."""
+    value = fit.quantities.get(name)
+    if value is not None and _latencies([name]):
+        return value / 1e6
     return value if value is None or isinstance(value, int) else float(value)
 
 

@@ -61,11 +61,14 @@ def train(
     workspace: Workspace = "explorer-work",
 ) -> None:
     """Train one network within a budget; history, errors and weights are kept. Interrupted, it goes on."""
+    from explorer.nn.fast.allocator import keep_freed_memory
     from explorer.sweep.run import train_one
     from explorer.train.launcher import rank
 
     if download:
         fetch_archive(data, data_dir)
+    if device == "cpu":
+        keep_freed_memory()
     first = rank() == 0
     with Line(100, "{l_bar}{bar:12}| {elapsed}{postfix}", shown=first) as line:
 

@@ -111,12 +111,13 @@ def check_args(source: Source, args: Values) -> tuple[Arg, ...]:
 
 
 def number(source: Source, v: Values) -> Number:
-    """An integer, or the exact fraction of a decimal; 25e6 is 25000000."""
-    text = v[0].text
+    """An integer, or the exact fraction of a decimal; 25e6 is 25000000. What ends in ns is a time."""
+    text = v[0].text.removesuffix("ns")
     value = Fraction(text) if "." in text or "e" in text else int(text)
     if value >= 10**MAX_DIGITS:
         raise ArchError(f"a number of more than {MAX_DIGITS} digits", source, v[0].at)
-    return Number(value.numerator if value.denominator == 1 else value, v[0].at)
+    unit = v[0].text[len(text) :]
+    return Number(value.numerator if value.denominator == 1 else value, v[0].at, unit)
 
 
 def size(source: Source, v: Values) -> Size:

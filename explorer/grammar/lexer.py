@@ -44,7 +44,8 @@ _TOKEN = re.compile(
     r'|(?P<STRING>"[^"\n]*"))'
 )
 BYTES = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
-_AMOUNT = re.compile(r"(?<![\w.])([0-9]+(?:\.[0-9]+)?)( ?)(" + "|".join(BYTES) + r")(?!\w)")
+TIMES = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9}
+_AMOUNT = re.compile(r"(?<![\w.])([0-9]+(?:\.[0-9]+)?)( ?)(" + "|".join((*BYTES, *TIMES)) + r")(?!\w)")
 _NETWORK_NAME = re.compile(r"[A-Za-z_][A-Za-z_0-9]*(?:-[A-Za-z_0-9]+)+")
 # a newline separates steps only after a token that can end a step and before one that can begin the next
 _ENDS_STEP = frozenset(("NAME", "NETNAME", "NUMBER", "SIZE", "STRING", "IN", "RPAR", "RSQB", "RBRACE"))
@@ -160,16 +161,17 @@ def tokenize(source: Source, expression: bool = False, start: int = 0, end: int 
 
 
 def tokenize_amounts(source: Source) -> list[Token]:
-    """The tokens of a condition, in which numbers may be bytes with a prefix: 24GB, 1.5 GiB."""
+    """The tokens of a condition, in which numbers may be bytes with a prefix or times: 24GB, 1.5 GiB, 5ms."""
     amounts = {found.start(): found for found in _AMOUNT.finditer(source.text)}
     plain = _AMOUNT.sub(lambda found: found[1] + " " * (len(found[0]) - len(found[1])), source.text)
     tokens = tokenize(Source(source.name, plain))
-    return [Token(t.type, _bytes(amounts[t.at]), t.at) if t.at in amounts else t for t in tokens]
+    return [Token(t.type, _in_base_units(amounts[t.at]), t.at) if t.at in amounts else t for t in tokens]
 
 
-def _bytes(amount: re.Match[str]) -> str:
-    """24GB as 24000000000; digits after the point stay where the bytes are no whole number."""
-    return f"{Decimal(amount[1]) * BYTES[amount[3]]:f}"
+def _in_base_units(amount: re.Match[str]) -> str:
+    """24GB as 24000000000, 5ms as 5000000ns; digits after the point stay where that is no whole number."""
+    size, unit = (TIMES[amount[3]], "ns") if amount[3] in TIMES else (BYTES[amount[3]], "")
+    return f"{Decimal(amount[1]) * size:f}{unit}"
 
 
 def _longest_number(piece: str) -> int:

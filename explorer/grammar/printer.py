@@ -6,7 +6,7 @@ from typing import Any
 
 from explorer.errors import ArchError
 from explorer.grammar.build import PRECEDENCE
-from explorer.grammar.lexer import MAX_DIGITS
+from explorer.grammar.lexer import MAX_DIGITS, TIMES
 from explorer.grammar.syntax import (
     AnyStep,
     Arg,
@@ -50,6 +50,9 @@ def print_expr(expr: Expr) -> str:
 
 
 def _number(expr: Number) -> str:
+    if expr.unit:
+        unit = next((unit for unit, size in reversed(TIMES.items()) if expr.value >= size), expr.unit)
+        return _number(Number(Fraction(expr.value) / TIMES[unit])) + unit
     value = expr.value
     if isinstance(value, Fraction) and value.denominator != 1:
         digits = next((d for d in range(MAX_DIGITS) if (value * 10**d).denominator == 1), None)

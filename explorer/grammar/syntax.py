@@ -23,6 +23,7 @@ class Number:
 
     value: int | Fraction
     at: int = _at()
+    unit: str = ""  # ns where a limit's number is a time
 
 
 @dataclass(frozen=True, slots=True)

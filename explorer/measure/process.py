@@ -6,17 +6,15 @@ allocated before is in it. Where it crashes, or the system kills it, only its ow
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
-import explorer
 from explorer.errors import UserError
+from explorer.measure.child import search_path, signal_name
 from explorer.measure.setting import Setting
 
 WORKER = (sys.executable, "-P", "-m", "explorer.measure.worker")
@@ -42,7 +40,7 @@ class Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,
-            env=os.environ | {"PYTHONPATH": _search_path()},
+            env=os.environ | {"PYTHONPATH": search_path()},
             encoding="utf-8",
             start_new_session=True,  # Ctrl-C is this process's to handle
         )
@@ -74,7 +72,7 @@ class Process:
         self.close()
         if code == KILLED:
             return Lost(OUT_OF_MEMORY, "the system killed its process (SIGKILL), most likely for want of memory")
-        how = f"its process died of {_signal_name(-code)}" if code < 0 else f"its process ended with exit code {code}"
+        how = f"its process died of {signal_name(-code)}" if code < 0 else f"its process ended with exit code {code}"
         reason = how + "".join(f": {line[:300]}" for line in said[-1:])
         return Lost(OUT_OF_MEMORY if any("bad_alloc" in line for line in said[-5:]) else FAILED, reason)
 
@@ -113,16 +111,3 @@ def check(setting: Setting, command: Sequence[str] = WORKER) -> int | None:
         raise UserError(f"measuring does not start: {lost.reason}") from None
     process.close()
     return available
-
-
-def _search_path() -> str:
-    """What is searched here by default, and where this package lies. What a script adds is not a child's concern."""
-    return os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), str(Path(explorer.__file__).parent.parent))))
-
-
-def _signal_name(number: int) -> str:
-    """SIGSEGV for 11."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

@@ -1,6 +1,6 @@
 """Accuracy against cost, as MS-SAR's Figure 5: one curve a family, networks with MS-SAR as asterisks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from explorer.reports.columns import Column
 from explorer.reports.labels import Label, line_boxes, place_labels, point_boxes, settle
 from explorer.reports.names import family_of, is_recalibrated, short_names
 from explorer.reports.numbers import scale_set, tick
-from explorer.reports.printed import Printed
+from explorer.reports.printed import DATASETS, Printed
 from explorer.reports.study import Row, Study
 from explorer.reports.style import ASTERISK, BLUE, QUIET, VERMILLION, family_colours, new_figure, styled
 
@@ -19,7 +19,11 @@ PAPER = "#faf6ec"  # background of what is printed elsewhere
 _PRINTED = {"RN": BLUE, "DN": VERMILLION}
 _PALE = {"marker": ASTERISK, "s": 30, "linewidth": 0.8, "alpha": 0.45}
 _OTHERS = "other scale sets"
+_OURS = "ours"  # the panel
 LEGEND_COLUMNS = 2
+MOST = 300  # networks; of more the Pareto front alone is drawn
+JOINED = 20  # networks of a family; of more a line would be a tangle
+NAMED = 40  # base networks; of more every second, third, ... is
 ASIDE = 3.0  # points by which plain and recalibrated networks stand apart, so that their bars can be told apart
 
 
@@ -61,21 +65,31 @@ def _shown(value: float, column: Column) -> float:
 
 @styled
 def accuracy_figure(
-    points: Sequence[Point], printed: Sequence[Printed], x: Column, y: Column, title: str = "measured here"
+    points: Sequence[Point],
+    printed: Mapping[str, Sequence[Printed]],
+    x: Column,
+    y: Column,
+    title: str = "measured here",
 ) -> Any:
-    """Our points, and beside them, on their own axes, the paper's where it prints such numbers."""
-    entries = max(2 * len({point.family for point in points}) + 1, len(_families(printed)))
-    figure = new_figure(9.6 if printed else 6.4, 4.1 + 0.19 * -(-entries // LEGEND_COLUMNS))
-    panels = figure.subplots(1, 2 if printed else 1, squeeze=False, width_ratios=[1.15, 1] if printed else [1])[0]
-    ours = panels[0]
+    """Our points, and on axes of their own the paper's for each data set that it prints such numbers of.
+
+    One panel of the paper's stands beside ours, two below it.
+    """
+    entries = max([2 * len({point.family for point in points}) + 1, *(len(_families(own)) for own in printed.values())])
+    high = 4.1 + 0.19 * -(-entries // LEGEND_COLUMNS)
+    below = len(printed) > 1
+    figure = new_figure(9.6 if printed else 6.4, (1 + below) * high)
+    rows = [[_OURS] * len(printed), [*printed]] if below else [[_OURS, *printed]]
+    panels = figure.subplot_mosaic(rows, width_ratios=[1.15, 1] if len(printed) == 1 else None)
+    ours, others = panels[_OURS], [panels[dataset] for dataset in printed]
     ours.set_title(title, pad=10)
     _draw_ours(ours, points, x, y)
-    if printed:
-        _draw_printed(panels[1], printed, x, y)
+    for axes, (dataset, own) in zip(others, printed.items(), strict=True):
+        _draw_printed(axes, own, x, y, DATASETS[dataset])
     settle(figure)
     _label_ours(ours, points)
-    if printed:
-        _label_printed(panels[1], printed)
+    for axes, own in zip(others, printed.values(), strict=True):
+        _label_printed(axes, own)
     return figure
 
 
@@ -129,7 +143,8 @@ def _curve(
     across, up = [p.x for p in ordered], [p.y for p in ordered]
     moved = axes.transData + _shift(axes, aside)
     marks = {"marker": marker, "markersize": size, "markeredgewidth": 1.1, "transform": moved}
-    axes.plot(across, up, dash, color=colour, label=label, linewidth=1.3, zorder=3, **marks)
+    line = dash if len(points) <= JOINED else "none"
+    axes.plot(across, up, linestyle=line, color=colour, label=label, linewidth=1.3, zorder=3, **marks)
     barred = [p for p in ordered if p.spread]
     bars = {"fmt": "none", "ecolor": colour, "elinewidth": 1, "capsize": 2.5, "zorder": 3, "transform": moved}
     axes.errorbar([p.x for p in barred], [p.y for p in barred], [p.spread for p in barred], **bars)
@@ -168,7 +183,8 @@ def _label_ours(axes: Any, points: Sequence[Point]) -> None:
     first: dict[str, Point] = {}
     for point in sorted(points, key=lambda point: (point.starred, point.x)):
         first.setdefault(f"{point.family} {point.label}", point)
-    labels = [Label(p.label, p.x, p.y, colours[p.family]) for p in first.values()]
+    named = list(first.values())[:: -(-len(first) // NAMED)]
+    labels = [Label(p.label, p.x, p.y, colours[p.family]) for p in named]
     place_labels(axes, labels, _occupied(axes, points))
 
 
@@ -184,10 +200,10 @@ def _occupied(axes: Any, points: Sequence[Point]) -> list[Any]:
     return [*point_boxes(axes, places, 5), *point_boxes(axes, pale, 11), *lines]
 
 
-def _draw_printed(axes: Any, printed: Sequence[Printed], x: Column, y: Column) -> None:
+def _draw_printed(axes: Any, printed: Sequence[Printed], x: Column, y: Column, dataset: str) -> None:
     """The paper's networks in the paper's numbers, on another ground so that nobody takes them for ours."""
     axes.set_facecolor(PAPER)
-    axes.set_title("As printed in the MS-SAR paper (not ours)", pad=10, color=QUIET)
+    axes.set_title(f"{dataset} as printed by MS-SAR (not ours)", pad=10, color=QUIET)
     for family in _families(printed):
         own = [point for point in printed if point.family == family]
         star = family.endswith("*")
@@ -201,7 +217,7 @@ def _draw_printed(axes: Any, printed: Sequence[Printed], x: Column, y: Column) -
         axes.plot([p.x for p in own], [100 * p.y for p in own], dash, marker=marker, label=label, **look)
     _finish(axes, [point.x for point in printed], x, y)
     axes.set_xlabel({"macs": "FLOPs as printed (multiply-adds)"}.get(x.name, f"{x.label} as printed"))
-    axes.set_ylabel("test error on CIFAR-10 (%)")
+    axes.set_ylabel(f"test error on {dataset} (%)")
 
 
 def _label_printed(axes: Any, printed: Sequence[Printed]) -> None:

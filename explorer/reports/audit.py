@@ -7,7 +7,7 @@ from typing import Any
 from explorer.analysis.audit.result import Audit
 from explorer.analysis.audit.verdicts import Verdict
 from explorer.reports.latex import escaped
-from explorer.reports.writing import make_folder, write_file
+from explorer.reports.writing import write_file
 
 TITLES = {
     "ms-sar": "MS-SAR: multi-scale spatially asymmetric recalibration",
@@ -69,9 +69,8 @@ def page(result: Audit) -> str:
 
 
 def write_page(result: Audit, path: str) -> Path:
-    """Write the page. Raises UserError where that is impossible."""
+    """Write the page into a folder that is there. Raises UserError where that is impossible."""
     target = Path(path)
-    make_folder(target.parent, "--html")
     write_file(target, page(result).encode(), "--html")
     return target
 

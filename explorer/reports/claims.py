@@ -1,25 +1,35 @@
-"""Which differences to the plain network exceed the noise: paired over seeds, and corrected for their number."""
+"""Which differences exceed the noise: paired over seeds, and corrected for their number.
+
+Every network with MS-SAR is compared with its plain one. Of networks on their own, one with modifiers is compared with
+the same without them, if that is in the list too, any other with the first one named: not with the best, which owes its
+place partly to luck, and would be favoured by it once more.
+"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import median_low
 
+from explorer.reports.names import split_top
 from explorer.reports.numbers import DASH, factor, listed, plural, points, probability, scale_set
 from explorer.reports.statistics import LEVEL, Difference, holm, paired, t_quantile
 from explorer.reports.study import Group, Row, Study
 
 COLUMN = "test_error"
 FEW = 10  # seeds; fewer are called few
+MOST_LISTED = 100  # networks on their own; of more none is compared, since after the correction nothing would be left
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One network with MS-SAR against the plain one, under the same seeds."""
+    """One network against another, the plain one mostly, under the same seeds."""
 
     row: Row
-    difference: Difference  # of test errors; above zero: worse than plain
+    reference: Row | None  # None: it was not run
+    difference: Difference  # of errors; above zero: worse than the reference
     adjusted_p: float | None  # Holm's, over all comparisons of the study
+    error: str = COLUMN
 
     @property
     def exceeds(self) -> bool:
@@ -33,7 +43,7 @@ class Comparison:
 
     @property
     def direction(self) -> str:
-        """Better or worse than plain, by the mean."""
+        """Better or worse than the reference, by the mean."""
         return "worse" if (self.difference.mean or 0) > 0 else "better"
 
     @property
@@ -55,77 +65,151 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Claims:
-    """All comparisons of a study by group, in the groups' order."""
+    """All comparisons of a study: by group, in the groups' order, and of networks on their own."""
 
     by_group: tuple[tuple[Comparison, ...], ...]
+    listed: tuple[Comparison, ...] = ()
+
+    @property
+    def every(self) -> list[Comparison]:
+        """All of them."""
+        return [*(c for group in self.by_group for c in group), *self.listed]
 
     @property
     def tested(self) -> list[Comparison]:
         """Those for which a noise could be estimated."""
-        return [c for group in self.by_group for c in group if c.adjusted_p is not None]
+        return [c for c in self.every if c.adjusted_p is not None]
 
     def of(self, row: Row) -> Comparison | None:
-        """The comparison of one row; None for plain networks."""
-        return next((c for group in self.by_group for c in group if c.row is row), None)
+        """The comparison of one row with its plain network; None for plain networks and those on their own."""
+        return self._by_row.get(id(row))
+
+    @cached_property
+    def _by_row(self) -> dict[int, Comparison]:
+        return {id(comparison.row): comparison for group in self.by_group for comparison in group}
+
+
+Pair = tuple[Row, Row | None, str]  # a network, what it is compared with, and in which error
 
 
 def compare(study: Study) -> Claims:
-    """Compare every network with MS-SAR with its plain one."""
-    differences = [[_difference(group, row) for row in group.variants] for group in study.groups]
-    p_values = [d.p for group in differences for d in group if d.p is not None]
-    adjusted = iter(holm(p_values))
-    return Claims(
-        tuple(
-            tuple(
-                Comparison(row, difference, None if difference.p is None else next(adjusted))
-                for row, difference in zip(group.variants, own, strict=True)
-            )
-            for group, own in zip(study.groups, differences, strict=True)
-        )
-    )
+    """Compare every network with MS-SAR with its plain one, and those on their own as the module says."""
+    grouped = [[(row, group.plain, COLUMN) for row in group.variants] for group in study.groups]
+    alone = _listed(study)
+    compared = iter(compare_pairs([*(pair for pairs in grouped for pair in pairs), *alone]))
+    by_group = tuple(tuple(next(compared) for _ in pairs) for pairs in grouped)
+    return Claims(by_group, tuple(compared))
 
 
-def _difference(group: Group, row: Row) -> Difference:
-    """Test error of a row minus that of the plain network, paired over seeds."""
-    return paired(row.by_seed(COLUMN), group.plain.by_seed(COLUMN) if group.plain else {})
+def compare_pairs(pairs: Sequence[Pair]) -> list[Comparison]:
+    """The paired differences of pairs of networks, corrected for the number of those that can be tested."""
+    differences = [
+        paired(row.by_seed(error), {} if reference is None else reference.by_seed(error))
+        for row, reference, error in pairs
+    ]
+    adjusted = iter(holm([d.p for d in differences if d.p is not None]))
+    return [
+        Comparison(row, reference, difference, None if difference.p is None else next(adjusted), error)
+        for (row, reference, error), difference in zip(pairs, differences, strict=True)
+    ]
+
+
+def rows_alone(study: Study) -> list[Row]:
+    """Networks on their own, in the order they were named: neither of a large space nor of an experiment's claims."""
+    rows = [row for group in study.groups if group.base is None for row in group.rows]
+    if not any(config.get("experiment") or "spaces" in config for config in (run.config for run in study.runs)):
+        return rows
+    from explorer.reports.experiment import experiments_of  # loads numpy
+    from explorer.sweep.candidates import DIGEST
+
+    claimed = [line.row for e in experiments_of(study) if e.file.pairs for line in e.lines if line.row is not None]
+    elsewhere = {row.network.digest[:DIGEST] for row in claimed}
+    if any("spaces" in run.config for run in study.runs):
+        from explorer.reports.edf import in_spaces  # loads matplotlib
+
+        elsewhere |= in_spaces(study)
+    return [row for row in rows if row.network.digest[:DIGEST] not in elsewhere]
+
+
+def _listed(study: Study) -> list[Pair]:
+    """What networks on their own are compared with."""
+    rows = rows_alone(study)
+    if not 2 <= len(rows) <= MOST_LISTED:
+        return []
+    named = {row.text: row for row in reversed(rows)}
+    pairs = [(row, named.get(split_top(row.text, "+")[0], rows[0])) for row in rows]
+    return [
+        (row, rows[0] if reference is row else reference, COLUMN)
+        for row, reference in pairs
+        if row.text != rows[0].text
+    ]
+
+
+@dataclass(frozen=True)
+class Words:
+    """How a sentence calls what is compared."""
+
+    reference: str
+    noun: str
+    name: Callable[[Comparison], str]
+
+
+SCALES = Words("the plain network", "scale set", lambda comparison: scale_set(comparison.row.scales))
 
 
 def sentence(group: Group, comparisons: Sequence[Comparison]) -> str:
     """One plain sentence about a base network."""
     if not comparisons:
         return "No network with MS-SAR was planned, so there is nothing to compare."
+    return _sentence(comparisons, SCALES)
+
+
+def sentences_of_listed(claims: Claims) -> list[tuple[str, str]]:
+    """For networks on their own: each network that others are compared with, and a sentence about these."""
+    by_reference: dict[str, list[Comparison]] = {}
+    for comparison in claims.listed:
+        assert comparison.reference is not None
+        by_reference.setdefault(comparison.reference.text, []).append(comparison)
+    return [
+        (f"Against {text}", _sentence(own, Words(text, "network", lambda comparison: comparison.row.text)))
+        for text, own in by_reference.items()
+    ]
+
+
+def _sentence(comparisons: Sequence[Comparison], words: Words) -> str:
+    """What may be said of the differences to one network."""
     tested = [c for c in comparisons if c.adjusted_p is not None]
     if not tested:
-        return f"No difference is claimed: {_why_none(group, comparisons)}."
+        return f"No difference is claimed: {why_none(comparisons, words.reference)}."
     claimed = [c for c in tested if c.exceeds]
-    rest = _rest([c for c in tested if not c.exceeds])
+    rest = _rest([c for c in tested if not c.exceeds], words)
     if not claimed:
         rest = rest if any(c.alone for c in tested) else ", all within noise"
-        return f"No difference to the plain network exceeds the noise: {_range(tested)}{rest}."
-    found = [_claim(word, [c for c in claimed if c.direction == word]) for word in ("better", "worse")]
+        return f"No difference to {words.reference} exceeds the noise: {_range(tested, words)}{rest}."
+    found = [_claim(word, [c for c in claimed if c.direction == word], words) for word in ("better", "worse")]
     text = "; ".join(text for text in found if text)
     return f"{text[0].upper()}{text[1:]}{rest}."
 
 
-def _claim(direction: str, claimed: Sequence[Comparison]) -> str:
+def _claim(direction: str, claimed: Sequence[Comparison], words: Words) -> str:
     """The differences of one direction that exceed the noise, in words; empty where there is none."""
     sizes = [
-        f"{scale_set(c.row.scales)} by {_unsigned(c.difference.mean)} points of test error "
-        f"(95% interval {interval(c.difference)}, n = {c.difference.n}, adjusted p {_equals(c.adjusted_p)})"
+        f"{words.name(c)} by {_unsigned(c.difference.mean)} points of test error "
+        f"(95% interval {interval(c.difference)}, n = {c.difference.n}, adjusted p {equals(c.adjusted_p)})"
         for c in claimed
     ]
-    return f"{direction} than the plain network beyond the noise: {listed(sizes)}" if sizes else ""
+    return f"{direction} than {words.reference} beyond the noise: {listed(sizes)}" if sizes else ""
 
 
-def _rest(unclaimed: Sequence[Comparison]) -> str:
+def _rest(unclaimed: Sequence[Comparison], words: Words) -> str:
     """What becomes of the differences that are not claimed."""
     alone = sum(c.alone for c in unclaimed)
     within = len(unclaimed) - alone
     parts = []
     if alone:
-        parts.append(f"{plural(alone, 'scale set')} would exceed it if taken alone")
+        parts.append(f"{plural(alone, words.noun)} would exceed it if taken alone")
     if within:
-        parts.append(f"{plural(within, 'scale set')} {'is' if within == 1 else 'are'} within noise")
+        parts.append(f"{plural(within, words.noun)} {'is' if within == 1 else 'are'} within noise")
     return f"; {listed(parts)}" if parts else ""
 
 
@@ -133,19 +217,19 @@ def _unsigned(difference: float | None) -> str:
     return points(abs(difference or 0)).lstrip("+")
 
 
-def _equals(p: float | None) -> str:
+def equals(p: float | None) -> str:
+    """A p-value with its sign: = 0.03, < 0.001."""
     text = probability(p)
     return text if text.startswith("<") else f"= {text}"
 
 
-def _range(tested: Sequence[Comparison]) -> str:
+def _range(tested: Sequence[Comparison], words: Words) -> str:
     """From the smallest to the largest mean difference."""
     means = sorted(c.difference.mean or 0 for c in tested)
-    number = plural(len(tested), "scale set")
     over = f"over {_seeds(tested)}"
     if len(means) == 1:
-        return f"{points(means[0])} points for one scale set {over}"
-    return f"from {points(means[0])} to {points(means[-1])} points for {number} {over}"
+        return f"{points(means[0])} points for one {words.noun} {over}"
+    return f"from {points(means[0])} to {points(means[-1])} points for {plural(len(tested), words.noun)} {over}"
 
 
 def _seeds(tested: Sequence[Comparison]) -> str:
@@ -154,24 +238,27 @@ def _seeds(tested: Sequence[Comparison]) -> str:
     return plural(numbers[0], "seed") if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]} seeds"
 
 
-def _why_none(group: Group, comparisons: Sequence[Comparison]) -> str:
+def why_none(comparisons: Sequence[Comparison], reference: str) -> str:
     """Why there is no comparison at all."""
-    if group.plain is None:
-        return "the plain network was not run"
-    if not group.plain.done:
-        return "the plain network has no finished trial"
+    references = [c.reference for c in comparisons]
+    if None in references:
+        return f"{reference} was not run"
+    if not any(row.done for row in references if row is not None):
+        return f"{reference} has no finished trial"
     pairs = max(c.difference.n for c in comparisons)
     if pairs < 2:
-        return f"{plural(pairs, 'seed') if pairs else 'no seed'} in common with the plain network gives no spread"
+        return f"{plural(pairs, 'seed') if pairs else 'no seed'} in common with {reference} gives no spread"
     return "the differences are the same under every seed, which gives no spread"
 
 
-def caveats(study: Study, claims: Claims) -> list[str]:
-    """What a reader must know about the comparisons: how few seeds, how many tests, what was left out."""
-    notes = []
-    tested = claims.tested
-    if tested:
-        notes += [_about_number(tested), _about_seeds(tested)]
+def caveats(study: Study, claims: Claims, of_paper: Sequence[Comparison] = ()) -> list[str]:
+    """What a reader must know about the comparisons: how few seeds, how many tests, what was left out.
+
+    `of_paper`: those that the claims of a paper ask for, a family of their own.
+    """
+    families = [claims.tested, [c for c in of_paper if c.adjusted_p is not None]]
+    notes = [_about_number(tested) for tested in families if tested]
+    notes += [_about_seeds(tested) for tested in families if tested][:1]
     if lost := study.lost():
         trials = f"{plural(len(lost), 'trial')} failed or diverged and {'is' if len(lost) == 1 else 'are'}"
         notes.append(f"{trials} left out of means and pairs, which favours networks that fail.")

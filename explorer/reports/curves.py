@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import Any
 
 from matplotlib.ticker import MaxNLocator
@@ -19,6 +20,9 @@ QUANTITIES = (
     ("validation_error", "validation error (%)"),
 )
 MOST = 7  # networks beside the plain one; of more, those with the lowest validation error
+ROOM = 0.04  # above the highest mark, of the axis
+NAME_WIDTH, NAME_LINES = 21, 3  # of a column's head, in characters
+FIGURES = 24  # groups with a figure of their own
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,12 @@ def curve(row: Row, history: History, quantity: str) -> Curve | None:
     return Curve(tuple(epochs), tuple(s.mean or 0.0 for s in samples), tuple(s.std or 0.0 for s in samples))
 
 
+def candidates(group: Group) -> list[Row]:
+    """The rows whose curves may be drawn: plain, and of the others those with the lowest validation errors."""
+    others = sorted((row for row in group.rows if row is not group.plain), key=_validation)
+    return [*([group.plain] if group.plain else []), *others[:MOST]]
+
+
 def drawn(group: Group, history: History) -> tuple[Row | None, list[Row]]:
     """The row to compare with (None: there is no plain network) and those beside it, by validation error if many."""
     plain = group.plain if group.plain and curve(group.plain, history, "train_loss") else None
@@ -69,7 +79,8 @@ def curves_figure(group: Group, history: History) -> Any:
     """A column for each network, a row for each quantity; the plain network is repeated in every column."""
     plain, rows = drawn(group, history)
     columns = rows or ([plain] if plain else [])
-    figure = new_figure(max(4.2, 1.0 + 1.27 * len(columns)), 5.6)
+    column = 1.27 if group.base is not None else 1.6  # whole texts stand above networks on their own
+    figure = new_figure(max(4.2, 1.0 + column * len(columns)), 5.6)
     figure.suptitle(group.title, x=0.005, ha="left", fontsize=9.5, fontweight="bold")
     grid = figure.subplots(len(QUANTITIES), len(columns), squeeze=False, sharex=True, sharey="row")
     best = best_variant(group)
@@ -82,13 +93,22 @@ def curves_figure(group: Group, history: History) -> Any:
             _draw(axes, curve(row, history, quantity), colour, _name(row, group), 1.5)
             if index == 0:
                 axes.set_ylabel(label)
-            axes.set_ylim(bottom=0)
         _head(grid[0, index], row, group, best)
         grid[-1, index].set_xlabel("epoch")
-        grid[-1, index].xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        grid[-1, index].xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
+    _frame(grid)
     if plain is not None and rows:
         _say_who_is_who(grid[0, 0])
     return figure
+
+
+def _frame(grid: Any) -> None:
+    """Limits that all columns share: from zero up, and whole epochs, be it a single one."""
+    for axes in grid[:, 0]:
+        axes.set_ylim(0, (1 + ROOM) * axes.get_ylim()[1])
+    low, high = grid[0, 0].get_xlim()
+    if high - low < 1:
+        grid[0, 0].set_xlim((low + high) / 2 - 0.5, (low + high) / 2 + 0.5)
 
 
 def _say_who_is_who(axes: Any) -> None:
@@ -99,7 +119,7 @@ def _say_who_is_who(axes: Any) -> None:
 
 
 def _colour(row: Row, best: Row | None) -> str:
-    """Green for the best on validation images, blue for the others, black for the plain network."""
+    """Green for the lowest error on validation images, blue for the others, black for the plain network."""
     return INK if not row.scales else GREEN if row is best else BLUE
 
 
@@ -108,20 +128,23 @@ def _name(row: Row, group: Group) -> str:
 
 
 def _head(axes: Any, row: Row, group: Group, best: Row | None) -> None:
-    """The column's title: the scale set, and whether it did best on the validation images."""
+    """The column's title: the scale set, and whether its error on the validation images is the lowest."""
     name = "plain" if row.scales == () else _name(row, group)
-    shown = name if len(name) <= 24 else f"{name[:23]}\N{HORIZONTAL ELLIPSIS}"
-    axes.set_title(shown, loc="left", fontsize=8.5 if group.base is not None else 7.5, fontweight="normal")
+    lines = wrap(name, NAME_WIDTH, max_lines=NAME_LINES, placeholder=" \N{HORIZONTAL ELLIPSIS}")
+    axes.set_title("\n".join(lines), loc="left", fontsize=8.5 if group.base is not None else 7.5, fontweight="normal")
     if row is best and len(group.variants) > 1:
-        axes.set_title("best (val.)", loc="right", fontsize=7, color=GREEN, fontweight="normal")
+        axes.set_title("lowest (val.)", loc="right", fontsize=7, color=GREEN, fontweight="normal")
 
 
 def _draw(axes: Any, found: Curve | None, colour: str, label: str, width: float) -> None:
-    """Mean as a line, one standard deviation to each side as a band."""
+    """Mean as a line, one standard deviation to each side as a band; of a single epoch as a point with a bar."""
     if found is None:
+        return
+    if len(found.epochs) == 1:  # neither a line nor a band can be seen
+        look = {"fmt": "o", "markersize": 4, "elinewidth": 1, "capsize": 2.5}
+        axes.errorbar(found.epochs, found.mean, found.std, color=colour, label=label, **look)
         return
     low = [m - s for m, s in zip(found.mean, found.std, strict=True)]
     high = [m + s for m, s in zip(found.mean, found.std, strict=True)]
-    marker = "o" if len(found.epochs) == 1 else ""
-    axes.plot(found.epochs, found.mean, color=colour, linewidth=width, label=label, marker=marker, markersize=4)
+    axes.plot(found.epochs, found.mean, color=colour, linewidth=width, label=label)
     axes.fill_between(found.epochs, low, high, color=colour, alpha=0.16, linewidth=0)

@@ -1,11 +1,8 @@
 """What a study is evidence of, and what not; and what it was made with."""
 
-from collections.abc import Sequence
-
 from explorer.reports.claims import Claims
-from explorer.reports.degenerate import Degenerate, degenerate_scales
 from explorer.reports.numbers import DASH, budget, duration, listed, moment, plural
-from explorer.reports.study import Row, Study
+from explorer.reports.study import Study
 
 VERSIONS = ("explorer", "revision", "python", "torch", "numpy")
 MACHINE = ("device", "device_name", "threads", "machine")
@@ -19,13 +16,12 @@ def evidence(study: Study, claims: Claims) -> list[tuple[str, str]]:
     found.append(
         (
             "Choosing",
-            "The test images were read once for each finished trial, with the weights that its recipe reports. Where a "
-            "network is called best, the validation images said so. The spread is over seeds only: all trials see the "
-            "same images, so it does not cover another draw of the data.",
+            "The test images were read once for each finished trial, with the weights that its recipe reports. Where "
+            "networks are chosen (a front, the curves that are drawn), the validation images did it, and the lowest "
+            "error of several is not shown to be the best. The spread is over seeds only: all trials see the same "
+            "images, so it does not cover another draw of the data.",
         )
     )
-    if any(row.scales for row in study.rows):
-        found.append(("Scales", _about_scales(study)))
     found.append(
         (
             "The paper's points",
@@ -48,7 +44,7 @@ def _about_budget(study: Study) -> str:
         f"Each trial had {budget(study.budget)}{after}. An error after so short a training shows how fast a network "
         "learns more than what it could reach; a network that starts slowly is judged too hard."
     )
-    if study.budget.endswith("s") and not study.budget.endswith("epochs"):
+    if study.budget.endswith("s") and not study.budget.endswith(("epochs", "flops")):
         text += " A budget in seconds favours what is fast on this machine, and gives other numbers on another."
     return text
 
@@ -60,35 +56,6 @@ def _about_seeds(study: Study) -> str:
     if len(seeds) < 2:
         return f"{text} One seed shows no spread: nothing here can be told from chance."
     return text
-
-
-def _about_scales(study: Study) -> str:
-    """Which scales are degenerate, on which maps."""
-    found: dict[Degenerate, list[Row]] = {}
-    unknown: list[Row] = []
-    for row in study.rows:
-        if not row.scales:
-            continue
-        scales = degenerate_scales(row.network, study.data.classes)
-        if scales is None:
-            unknown.append(row)
-        for scale in scales or ():
-            found.setdefault(scale, []).append(row)
-    parts = [_degenerate(scale, rows) for scale, rows in found.items()]
-    if not found and len(unknown) < sum(bool(row.scales) for row in study.rows):
-        parts.append("No scale is degenerate: on every map that is recalibrated a region holds several positions.")
-    if unknown:
-        parts.append(f"Not checked for {plural(len(unknown), 'network')} whose text is not at hand any more.")
-    return " ".join(parts)
-
-
-def _degenerate(scale: Degenerate, rows: Sequence[Row]) -> str:
-    maps = listed([f"{height}\N{MULTIPLICATION SIGN}{width}" for height, width in scale.maps])
-    bases = listed(sorted({row.base for row in rows}))
-    return (
-        f"Scale {scale.scale} is degenerate in {bases}: on maps of {maps} each region is a single position, so nothing "
-        "is pooled and MS-SAR becomes a gate of two 1\N{MULTIPLICATION SIGN}1 convolutions."
-    )
 
 
 def environment(study: Study) -> list[tuple[str, str]]:

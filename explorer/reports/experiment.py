@@ -34,12 +34,23 @@ class Experiment:
         """The data sets that errors are printed for."""
         return list(dict.fromkeys(dataset for line in self.lines for dataset in line.printed))
 
+    def printed_difference(self, row: Row, reference: Row | None, dataset: str) -> float | None:
+        """The printed error of a network less that of another, a fraction; None where one of them is not printed."""
+        found: dict[str, str] = {}
+        for line in reversed(self.lines):
+            if line.row is not None and dataset in line.printed:
+                found[line.row.network.digest] = line.printed[dataset].split()[0]
+        digests = [one.network.digest for one in (row, reference) if one is not None]
+        if len(digests) < 2 or not found.keys() >= set(digests):
+            return None
+        ours, other = (float(found[digest]) / 100 for digest in digests)
+        return ours - other
+
 
 def experiments_of(study: Study) -> list[Experiment]:
     """The experiments that a study's runs belong to."""
-    names = dict.fromkeys(str(run.config.get("experiment", "")) for run in study.runs)
-    known = experiments()
-    return [_experiment(known[name], study) for name in names if name in known]
+    names = dict.fromkeys(str(run.config["experiment"]) for run in study.runs if run.config.get("experiment"))
+    return [_experiment(experiments()[name], study) for name in names if name in experiments()]
 
 
 def _experiment(file: SweepFile, study: Study) -> Experiment:
@@ -55,6 +66,12 @@ def _experiment(file: SweepFile, study: Study) -> Experiment:
     rest = [row for digest, row in rows.items() if digest in asked and digest not in ours]
     lines += [Beside("", row.text, {}, row) for row in rest]
     return Experiment(file, tuple(line for line in lines if line.row is not None), claims_of(file))
+
+
+def row_of(text: str, study: Study) -> Row | None:
+    """The row of a network, however its text is written; None where the study has none."""
+    digest = _digest(text, study)
+    return next((row for row in study.rows if row.network.digest == digest), None)
 
 
 def file_texts(file: SweepFile) -> list[str]:

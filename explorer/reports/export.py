@@ -11,7 +11,7 @@ from explorer.reports.claims import Claims, compare
 from explorer.reports.latex import escaped
 from explorer.reports.numbers import scale_set
 from explorer.reports.study import Group, Study, read
-from explorer.reports.table import Line, as_dict, cells, group_lines, headings, lines
+from explorer.reports.table import Line, cells, group_lines, headings, lines
 from explorer.sweep.store import DEFAULT_WORKSPACE, collector_paused
 
 
@@ -26,7 +26,7 @@ def export_table(
     """
     if form not in FORMS:
         raise UserError(f"--format: there is no format {form[:80]!r}; {nearest(form, FORMS)}")
-    studies = read(workspace, runs).studies
+    studies = read(workspace, runs, brief=True).studies
     return FORMS[form]([(study, compare(study)) for study in studies])
 
 
@@ -34,19 +34,20 @@ Compared = Sequence[tuple[Study, Claims]]
 
 
 def to_json(compared: Compared) -> str:
-    """A list of objects, one for each network."""
-    return json.dumps([as_dict(line) for study, claims in compared for line in lines(study, claims)], indent=2) + "\n"
+    """A list of objects, one for each network and on a line of its own."""
+    objects = [json.dumps(line._asdict()) for study, claims in compared for line in lines(study, claims)]
+    return "[\n" + ",\n".join(objects) + "\n]\n"
 
 
 def to_csv(compared: Compared) -> str:
     """One line for each network, with a header; scales as {1,2,4}."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(Line.__dataclass_fields__)
+    writer.writerow(Line._fields)
     for study, claims in compared:
         for line in lines(study, claims):
-            scales = "" if line.scales is None else scale_set(line.scales)
-            writer.writerow((as_dict(line) | {"scales": scales}).values())
+            scaled = line.scales is not None
+            writer.writerow((line._asdict() | {"scales": scale_set(line.scales)}).values() if scaled else line)
     return stream.getvalue()
 
 

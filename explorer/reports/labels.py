@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+import numpy as np
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
+from numpy.typing import NDArray
 
 _AROUND = (
     (1, 0),
@@ -41,11 +43,12 @@ def place_labels(axes: Any, labels: Sequence[Label], occupied: Sequence[Bbox] = 
     `occupied`: boxes (pixels) that stay free of text, besides the labelled points themselves. Far labels get
     a thin line to their point. A label for which there is no free place is written where it overlaps least.
     """
-    taken = [*occupied, *(_point_box(axes, label) for label in labels)]
+    boxes = [*occupied, *point_boxes(axes, [(label.x, label.y) for label in labels])]
+    taken = np.array([box.extents for box in boxes]).reshape(-1, 4)
     placed = []
     for label in labels:
         box = _place(axes, label, taken, size)
-        taken.append(box)
+        taken = np.vstack([taken, box.extents])
         placed.append(box)
     return placed
 
@@ -53,15 +56,13 @@ def place_labels(axes: Any, labels: Sequence[Label], occupied: Sequence[Bbox] = 
 def point_boxes(axes: Any, points: Sequence[tuple[float, float]], radius: float = 4) -> list[Bbox]:
     """Boxes in pixels around data points, `radius` points wide to each side."""
     pixels = radius * axes.figure.dpi / 72
-    centres = [axes.transData.transform(point) for point in points]
-    return [Bbox.from_extents(x - pixels, y - pixels, x + pixels, y + pixels) for x, y in centres]
+    return [Bbox.from_extents(x - pixels, y - pixels, x + pixels, y + pixels) for x, y in _pixels(axes, points)]
 
 
 def line_boxes(axes: Any, points: Sequence[tuple[float, float]]) -> list[Bbox]:
     """Small boxes in pixels along the straight lines that join data points."""
-    places = [axes.transData.transform(point) for point in points]
     boxes = []
-    for (x0, y0), (x1, y1) in pairwise(places):
+    for (x0, y0), (x1, y1) in pairwise(_pixels(axes, points)):
         steps = int(max(abs(x1 - x0), abs(y1 - y0)) / 4) + 1
         for step in range(steps + 1):
             x, y = x0 + (x1 - x0) * step / steps, y0 + (y1 - y0) * step / steps
@@ -69,11 +70,12 @@ def line_boxes(axes: Any, points: Sequence[tuple[float, float]]) -> list[Bbox]:
     return boxes
 
 
-def _point_box(axes: Any, label: Label) -> Bbox:
-    return point_boxes(axes, [(label.x, label.y)])[0]
+def _pixels(axes: Any, points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Where data points lie, in pixels."""
+    return [(x, y) for x, y in axes.transData.transform(np.reshape(points, (-1, 2))).tolist()]
 
 
-def _place(axes: Any, label: Label, taken: Sequence[Bbox], size: float) -> Bbox:
+def _place(axes: Any, label: Label, taken: NDArray[np.float64], size: float) -> Bbox:
     """Try places from near to far; the box of the first that is free, or of the best."""
     renderer = axes.figure.canvas.get_renderer()
     best: tuple[float, Any, Bbox] | None = None
@@ -114,10 +116,14 @@ def _write(axes: Any, label: Label, offset: tuple[float, float], size: float, di
     )
 
 
-def _overlap(box: Bbox, taken: Sequence[Bbox]) -> float:
-    """Area shared with what is there already."""
-    shared = [Bbox.intersection(box, other) for other in taken]
-    return sum(part.width * part.height for part in shared if part is not None)
+def _overlap(box: Bbox, taken: NDArray[np.float64]) -> float:
+    """Area shared with what is there already: boxes [N, 4], by left, bottom, right and top."""
+    left, bottom, right, top = taken.T
+    wide, high = (
+        np.minimum(right, box.x1) - np.maximum(left, box.x0),
+        np.minimum(top, box.y1) - np.maximum(bottom, box.y0),
+    )
+    return float((wide.clip(0) * high.clip(0)).sum())
 
 
 def _outside(box: Bbox, frame: Bbox) -> float:

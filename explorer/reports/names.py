@@ -1,6 +1,7 @@
 """Short names for networks, from their text: which family one belongs to, and what tells it from the others."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 _RECALIBRATION = "mssar"
@@ -25,11 +26,21 @@ def is_recalibrated(text: str) -> bool:
 
 
 def short_names(texts: Sequence[str]) -> dict[str, str]:
-    """For each network the least that tells it from the others: n=1 and n=2 of two sizes of one family."""
-    known = list(dict.fromkeys(texts))
-    names = {text: _short(text, [other for other in known if _called(other) == _called(text)]) for text in known}
-    clashes = {name for name in names.values() if list(names.values()).count(name) > 1}
-    return {text: text if name in clashes else name for text, name in names.items()}
+    """For each network the least that tells it from the others: n=1 and n=2 of two sizes of one family.
+
+    These are its name if no other is called so, else the arguments that not all of those share, else its whole text.
+    """
+    siblings: dict[str, dict[str, list[str]]] = {}  # arguments by text, by what is called
+    for text in dict.fromkeys(texts):
+        siblings.setdefault(_called(text), {})[text] = _arguments(text)
+    names: dict[str, str] = {}
+    for called, own in siblings.items():
+        shared = set.intersection(*(set(arguments) for arguments in own.values()))
+        for text, arguments in own.items():
+            apart = ", ".join(part for part in arguments if part not in shared)
+            names[text] = called if len(own) == 1 else apart or text
+    times = Counter(names.values())
+    return {text: text if times[names[text]] > 1 else names[text] for text in dict.fromkeys(texts)}
 
 
 def split_top(text: str, separator: str) -> list[str]:
@@ -61,11 +72,3 @@ def _arguments(text: str) -> list[str]:
     if "(" not in head:
         return []
     return [re.sub(r"\s*=\s*", "=", part) for part in split_top(head[head.index("(") + 1 : head.rindex(")")], ",")]
-
-
-def _short(text: str, siblings: Sequence[str]) -> str:
-    """The arguments that not all siblings share; the whole text where there is nothing to tell apart."""
-    if len(siblings) < 2:
-        return _called(text)
-    shared = set.intersection(*(set(_arguments(sibling)) for sibling in siblings))
-    return ", ".join(part for part in _arguments(text) if part not in shared) or text

@@ -6,17 +6,29 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from explorer.reports import numbers
-from explorer.reports.claims import Claims, caveats, sentence
+from explorer.reports.claims import Claims, caveats, sentence, sentences_of_listed
 from explorer.reports.columns import COLUMNS, Column
+from explorer.reports.degenerate import marked
 from explorer.reports.evidence import environment, evidence
-from explorer.reports.experiment import Experiment
+from explorer.reports.excerpt import (
+    NAMED,
+    groups_shown,
+    lost_left_out,
+    networks_left_out,
+    trials_left_out,
+    trials_shown,
+)
+from explorer.reports.pairs import Judged, Tested
 from explorer.reports.statistics import Sample
 from explorer.reports.study import Group, Study
 from explorer.reports.table import cells, group_lines, headings
+from explorer.reports.trust import Needed, Trust, seeds_text
 from explorer.sweep.records import DIVERGED, DONE, FAILED, TrialRecord
 
 if TYPE_CHECKING:
+    from explorer.reports.collapse import Track
     from explorer.reports.edf import SpaceErrors
+    from explorer.reports.heat_maps import Line
     from explorer.reports.pareto import Front
 
 
@@ -42,14 +54,17 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """A study with its comparisons, pictures by kind (accuracy, pareto, edf, ...), front, spaces, experiments."""
+    """A study with its comparisons, pictures by kind, trust, front, spaces, experiments, and what was observed."""
 
     study: Study
     claims: Claims
     pictures: Mapping[str, Sequence[Picture]]
+    trust: Trust
     front: "Front | None" = None
     spaces: "Sequence[SpaceErrors]" = ()
-    experiments: Sequence[Experiment] = ()
+    experiments: Sequence[Tested] = ()
+    used: "Sequence[Line]" = ()
+    tracks: "Sequence[Track]" = ()
 
 
 def render(sections: Sequence[Section]) -> str:
@@ -70,29 +85,38 @@ def render(sections: Sequence[Section]) -> str:
 
 def _section(section: Section) -> dict[str, Any]:
     """What the template shows of a study."""
-    study, claims = section.study, section.claims
+    study, claims, groups = section.study, section.claims, groups_shown(section.study)
+    lost, missing = study.lost(), _missing(study)
     return {
         "title": ", ".join(filter(None, [study.data.name, f"{numbers.budget(study.budget)} a trial", study.execution])),
         "facts": _facts(study),
         "findings": [
             (_name(study, group), sentence(group, own))
-            for group, own in zip(study.groups, claims.by_group, strict=True)
+            for group, own in zip(groups, claims.by_group, strict=False)
             if group.base is not None
-        ],
-        "caveats": caveats(study, claims),
+        ]
+        + sentences_of_listed(claims)
+        + [_about_claim(tested, claim) for tested in section.experiments for claim in tested.judged if claim.verdict],
+        "caveats": caveats(study, claims, [c for tested in section.experiments for c in tested.comparisons]),
         "swept": any(row.scales for row in study.rows),
-        "lost": [(row.text, trial.seed, trial.status, trial.message or numbers.DASH) for row, trial in study.lost()],
-        "missing": _missing(study),
-        "tables": [_table(study, group, claims) for group in study.groups],
+        "lost": [(row.text, trial.seed, trial.status, trial.message or numbers.DASH) for row, trial in lost[:NAMED]],
+        "missing": missing[:NAMED],
+        "lost_left_out": lost_left_out(len(lost), len(missing)),
+        "tables": [_table(study, group, claims) for group in groups],
+        "networks_left_out": networks_left_out(study, groups),
         "pictures": section.pictures,
         "below": {
             "pareto": None if section.front is None else _front(section.front),
             "edf": _spaces(section.spaces) if section.spaces else None,
+            "weights": _weights(section.used) if section.used else None,
+            "collapse": _collapse(section.tracks) if section.tracks else None,
         },
-        "experiments": [_experiment(study, experiment) for experiment in section.experiments],
+        "experiments": [_experiment(study, tested) for tested in section.experiments],
+        "trust": _trust(section.trust),
         "evidence": evidence(study, claims),
         "environment": environment(study),
-        "trials": [_trial(row.text, trial) for row in study.rows for trial in row.trials],
+        "trials": [_trial(row.text, trial) for row, trial in trials_shown(study)],
+        "trials_left_out": trials_left_out(study),
     }
 
 
@@ -148,6 +172,7 @@ def _table(study: Study, group: Group, claims: Claims) -> dict[str, Any]:
         "name": _name(study, group),
         "swept": group.base is not None,
         "scales": group.scales,
+        "marked": marked(group.rows),
         "headings": headings(group),
         "lines": table,
     }
@@ -176,8 +201,70 @@ def _spaces(spaces: "Sequence[SpaceErrors]") -> dict[str, Any]:
     return {"name": "Space", "headings": headings, "lines": lines}
 
 
-def _experiment(study: Study, experiment: Experiment) -> dict[str, Any]:
-    """The table of an experiment: ours, and what the paper prints."""
+def _weights(lines: "Sequence[Line]") -> dict[str, Any]:
+    """The table of how evenly connections between groups are used."""
+    headings = ["connections", "light (%)", "lower half (%)", "spread (%)", "n"]
+    shown = [
+        (
+            line.name,
+            line.network,
+            [f"{line.connections:,}", *map(_from_to, (line.light, line.lower, line.spread)), str(line.seeds)],
+            False,
+        )
+        for line in lines
+    ]
+    return {"name": "Sequential convolution", "headings": headings, "lines": shown}
+
+
+def _about_claim(tested: Tested, claim: Judged) -> tuple[str, str]:
+    """A claim of a paper, and whether it holds here."""
+    verdict = f"{claim.verdict[0].upper()}{claim.verdict[1:]}"
+    return f"{tested.experiment.file.name}: {claim.claim}", f"{verdict}: {claim.detail}."
+
+
+def _trust(trust: Trust) -> dict[str, Any]:
+    """What the template shows of the section on trust."""
+    return {
+        "statements": trust.statements,
+        "table": _needed(trust),
+        "printed": bool(trust.dataset),
+        "left_out": trust.left_out,
+    }
+
+
+def _needed(trust: Trust) -> dict[str, Any] | None:
+    """The table of comparisons and the seeds they take; None where there is none."""
+    printed = [f"printed, {trust.dataset}", "seeds for that"] if trust.dataset else []
+    headings = ["difference (points)", "std", "n", "seeds for it", *printed, "verdict"]
+    lines = [(*_named(one), _seeds_needed(one, bool(printed)), False) for one in trust.needed]
+    return {"name": "Comparison, paired over seeds", "headings": headings, "lines": lines} if lines else None
+
+
+def _named(one: Needed) -> tuple[str, str]:
+    """A network, and below it what it is compared with, and in what."""
+    reference, error = one.comparison.reference, one.comparison.error
+    assert reference is not None
+    return one.comparison.row.text, f"against {reference.text}{', training error' if error == 'train_error' else ''}"
+
+
+def _seeds_needed(one: Needed, printed: bool) -> list[str]:
+    """The cells of a comparison."""
+    d = one.comparison.difference
+    ours = [numbers.points(d.mean), numbers.percent(d.std), str(d.n), seeds_text(one.seeds)]
+    theirs = [numbers.points(one.printed), seeds_text(one.printed_seeds)] if printed else []
+    return [*ours, *theirs, one.comparison.short_verdict]
+
+
+def _collapse(tracks: "Sequence[Track]") -> dict[str, Any]:
+    """The table of channels that come to be one neuron."""
+    from explorer.reports.collapse import table
+
+    return table(tracks)
+
+
+def _experiment(study: Study, tested: Tested) -> dict[str, Any]:
+    """The table of an experiment: ours, and what the paper prints; and what the paper claims."""
+    experiment = tested.experiment
     datasets = experiment.datasets
     headings = ["test error here (%)", "training error here (%)", "n", *(f"printed, {name}" for name in datasets)]
     lines = []
@@ -191,7 +278,7 @@ def _experiment(study: Study, experiment: Experiment) -> dict[str, Any]:
     return {
         "title": f"{file.name}: {file.title}",
         "about": file.about,
-        "claims": experiment.claims,
+        "claims": tested.judged,
         "table": {"name": "Network, as the paper calls it", "headings": headings, "lines": lines},
         "note": _apart(study, datasets),
     }
@@ -209,6 +296,13 @@ def _apart(study: Study, datasets: Sequence[str]) -> str:
         f"What is printed was measured by the papers' authors {numbers.listed(ways)}, in percent; it cannot be "
         "compared in height with what was measured here."
     )
+
+
+def _from_to(values: Sequence[Sample]) -> str:
+    """Shares before and after training, with their spread over seeds."""
+    spreads = ["" if value.std is None else f" ± {numbers.percent(value.std, 1)}" for value in values]
+    shares = [f"{numbers.percent(value.mean, 1)}{spread}" for value, spread in zip(values, spreads, strict=True)]
+    return " \N{RIGHTWARDS ARROW} ".join(shares)
 
 
 def _value(value: Sample, column: Column) -> str:

@@ -2,10 +2,13 @@
 
 import csv
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+FIGURE = "ms-sar/fig5"  # the experiment
+DATASETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}  # its panels and their titles
 _UNITS = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9}
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?(?:e\d+)?)([KMG]?)")
 _METRICS = {"macs": "flops", "params": "params", "test_error": "error"}  # our columns, the papers' words
@@ -13,7 +16,7 @@ _METRICS = {"macs": "flops", "params": "params", "test_error": "error"}  # our c
 
 @dataclass(frozen=True)
 class Printed:
-    """One network of MS-SAR's Table 2 on CIFAR-10: two printed numbers. An error is a fraction."""
+    """One network of MS-SAR's Table 2 on CIFAR: two printed numbers. An error is a fraction."""
 
     name: str  # in the paper; an asterisk says that MS-SAR is added
     x: float
@@ -25,11 +28,24 @@ class Printed:
         return self.name.split("-")[0] + ("*" if self.name.endswith("*") else "")
 
 
-def printed_points(x: str, y: str) -> list[Printed]:
-    """Table 2's networks for two of our columns; none where the paper prints no such number."""
+def panels(data: str, experiments: Sequence[str], x: str, y: str) -> dict[str, list[Printed]]:
+    """The printed points beside a figure on this data, by data set; empty where the paper prints no such number.
+
+    Both panels of Figure 5 for its own experiment, else the data's own, or that of CIFAR-10 for data of no paper.
+    """
+    own = [data] if data in DATASETS else ["cifar10"]
+    found = {dataset: printed_points(x, y, dataset) for dataset in (DATASETS if FIGURE in experiments else own)}
+    return {dataset: points for dataset, points in found.items() if points}
+
+
+def printed_points(x: str, y: str, dataset: str = "cifar10") -> list[Printed]:
+    """Table 2's networks for two of our columns; none where the paper prints no such number.
+
+    Costs are printed once, for both data sets: they differ only in the classifier (the table's caption).
+    """
     if x not in _METRICS or y not in _METRICS:
         return []
-    found = _table()
+    found = _table(dataset)
     metrics = _METRICS[x], _METRICS[y]
     return [
         Printed(name, _value(printed[metrics[0]], x), _value(printed[metrics[1]], y))
@@ -39,12 +55,13 @@ def printed_points(x: str, y: str) -> list[Printed]:
 
 
 @cache
-def _table() -> dict[str, dict[str, str]]:
-    """Table 2 on CIFAR-10: printed text by metric, by the paper's name of the network."""
+def _table(dataset: str) -> dict[str, dict[str, str]]:
+    """Table 2 on a data set: printed text by metric, by the paper's name of the network."""
     text = files("explorer.catalog").joinpath("reported.csv").read_text(encoding="utf-8")
     found: dict[str, dict[str, str]] = {}
     for row in csv.DictReader(text.splitlines()):
-        if (row["paper"], row["table"], row["dataset"]) == ("ms-sar", "2", "cifar10"):
+        cost = row["dataset"] == "cifar10" and row["metric"] != "error"
+        if (row["paper"], row["table"]) == ("ms-sar", "2") and (cost or row["dataset"] == dataset):
             found.setdefault(row["name_in_paper"], {})[row["metric"]] = row["printed"]
     return found
 

@@ -36,14 +36,13 @@ class Strip:
 
 
 def strips_of(study: Study) -> list[Strip]:
-    """The study's networks, each once; without those whose stored text no longer gives the same network."""
-    labels = _labels(study.rows)
-    found: dict[str, Strip] = {}
-    for row, label in zip(study.rows, labels, strict=True):
-        graph = _graph(row.network, study.data.classes)
-        if graph is not None:
-            found.setdefault(row.network.digest, strip(label, graph))
-    return list(found.values())
+    """The first MOST networks of the study; without those whose stored text no longer gives the same network."""
+    first: dict[str, Row] = {}
+    for row in study.rows:
+        first.setdefault(row.network.digest, row)
+    rows = list(first.values())[:MOST]
+    graphs = [_graph(row.network, study.data.classes) for row in rows]
+    return [strip(label, graph) for label, graph in zip(_labels(rows), graphs, strict=True) if graph is not None]
 
 
 def strip(label: str, graph: Graph) -> Strip:

@@ -5,21 +5,34 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from explorer.reports.claims import Claims, compare
 from explorer.reports.columns import Column, column
 from explorer.reports.edf import SpaceErrors, in_spaces, spaces_of
+from explorer.reports.excerpt import lost_by_name
 from explorer.reports.experiment import experiments_of
-from explorer.reports.numbers import budget, plural
+from explorer.reports.numbers import budget, listed, plural
 from explorer.reports.page import Picture, Section, render
+from explorer.reports.pairs import judge
 from explorer.reports.pareto import Front, front_of
 from explorer.reports.study import Findings, Group, Study, read
+from explorer.reports.trust import Trust, trust_of
 from explorer.reports.writing import make_folder, write_files
 from explorer.sweep.candidates import DIGEST
 from explorer.sweep.store import DEFAULT_WORKSPACE
 
+if TYPE_CHECKING:
+    from explorer.reports.collapse import Track
+    from explorer.reports.curves import History
+    from explorer.reports.heat_maps import Line, Use
+
 PAGE = "report.html"
-_OURS = re.compile(r"(study-\d+-)?(accuracy|pareto|edf|differences|reach|curves(-\d+)?)\.png")
+WEIGHTS = "group-weights"  # the observation that heat maps show
+CHANNELS = "channel-pairs"  # the one of channels that come to be one neuron
+_OURS = re.compile(
+    r"(study-\d+-)?(accuracy|pareto|edf|differences|reach|collapse|(curves|agreement|weights)(-\d+)?)\.png"
+)
 
 
 @dataclass(frozen=True)
@@ -71,8 +84,12 @@ def _remove_old(folder: Path, files: Mapping[str, bytes]) -> None:
 def _section(study: Study, findings: Findings, axes: tuple[Column, Column], prefix: str) -> Section:
     """A study's comparisons and pictures."""
     claims, front = compare(study), front_of(study, *axes)
+    tested = [judge(experiment, study) for experiment in experiments_of(study)]
+    trust = trust_of(study, findings.studies, claims, tested)
     error = axes[1] if axes[1].error else column("test_error", "--y")
     spaces = spaces_of(study, error)
+    uses = _uses(study, findings)
+    tracks = _tracks(study, findings)
     pictures = {
         "accuracy": _accuracy(study, axes, prefix),
         "pareto": _pareto(study, front, prefix),
@@ -80,39 +97,82 @@ def _section(study: Study, findings: Findings, axes: tuple[Column, Column], pref
         "differences": _differences(study, claims, prefix),
         "reach": _reach(study, prefix),
         "curves": _curves(study, findings, prefix),
+        "weights": _weights(study, uses, prefix),
+        "collapse": _collapse(study, tracks, prefix),
+        "agreement": _agreement(study, trust, prefix),
     }
-    return Section(study, claims, pictures, front, spaces, experiments_of(study))
+    return Section(study, claims, pictures, trust, front, spaces, tested, used=_lines(uses), tracks=tracks)
+
+
+def _tracks(study: Study, findings: Findings) -> "list[Track]":
+    """The networks whose channel pairs were observed."""
+    if not any(observation.name == CHANNELS for own in findings.observations.values() for observation in own):
+        return []
+    from explorer.reports.collapse import tracks_of
+
+    return tracks_of(study, findings.observations)
+
+
+def _collapse(study: Study, tracks: "Sequence[Track]", prefix: str) -> list[Picture]:
+    """The figure of channels that come to be one neuron."""
+    from explorer.reports.collapse import caption, collapse_figure
+    from explorer.reports.style import png
+
+    if not tracks:
+        return []
+    description = "The smallest distance of two channels of a layer, and the share of close pairs, by epoch and network"
+    return [Picture(f"{prefix}collapse", png(collapse_figure(tracks, _measured(study))), caption(tracks), description)]
 
 
 def _accuracy(study: Study, axes: tuple[Column, Column], prefix: str) -> list[Picture]:
     """The figure of error against cost."""
-    from explorer.reports.accuracy import accuracy_figure, points_of
-    from explorer.reports.printed import printed_points
+    from explorer.reports.accuracy import MOST, accuracy_figure, points_of
+    from explorer.reports.printed import DATASETS, panels
     from explorer.reports.style import png
 
     x, y = axes
     found = in_spaces(study)  # too many to be joined and named: the Pareto front shows them
+    if sum(row.network.digest[:DIGEST] not in found for row in study.rows) > MOST:  # so are these
+        return []
     points = [point for point in points_of(study, x, y) if point.row.network.digest[:DIGEST] not in found]
     if not points:
         return []
-    printed, title = printed_points(x.name, y.name), _measured(study)
+    names = [str(run.config.get("experiment", "")) for run in study.runs]
+    printed, title = panels(study.data.name, names, x.name, y.name), _measured(study)
     caption = (
         "Circles are plain networks, asterisks networks with MS-SAR; lines join the sizes of one family. Bars are one "
-        "standard deviation over seeds to each side; plain networks and those with all scales are drawn a hair apart."
+        f"standard deviation over seeds to each side{_no_bars(study)}; plain networks and those with all scales are "
+        "drawn a hair apart."
     )
     if printed:
+        datasets, where = listed([DATASETS[dataset] for dataset in printed]), "Below" if len(printed) > 1 else "Right"
         caption += (
-            " Right, on its own ground: Table 2 of the MS-SAR paper as printed, on CIFAR-10 after full training; "
-            "its FLOPs are multiply-adds, as ours. It is not a measurement of ours."
+            f" {where}, on its own ground: Table 2 of the MS-SAR paper as printed, on {datasets} after full training; "
+            "its FLOPs are multiply-adds, as ours. It is not a measurement of ours, and has no error bars."
         )
+    caption += lost_by_name(study)
     figure = accuracy_figure(points, printed, x, y, title)
     return [Picture(f"{prefix}accuracy", png(figure), caption, f"{y.label} against {x.label} for every network")]
 
 
 def _measured(study: Study) -> str:
     """What a figure of measured errors says above it: data, budget and seeds."""
-    parts = [study.data.name, budget(study.budget), plural(len(study.seeds), "seed"), study.execution]
+    parts = [study.data.name, budget(study.budget), _seeds(study), study.execution]
     return f"Measured here: {', '.join(filter(None, parts))}"
+
+
+def _seeds(study: Study) -> str:
+    """How many seeds the networks with a result have."""
+    numbers = sorted({len(row.done) for row in study.rows if row.done})
+    if len(numbers) > 1:
+        return f"{numbers[0]} to {numbers[-1]} seeds"
+    return plural(numbers[0] if numbers else 0, "seed")
+
+
+def _no_bars(study: Study) -> str:
+    """What becomes of error bars where there is a single seed."""
+    single = [len(row.done) == 1 for row in study.rows if row.done]
+    return "" if not any(single) else ", none with one seed" if all(single) else ", none where there is one seed"
 
 
 def _pareto(study: Study, front: Front | None, prefix: str) -> list[Picture]:
@@ -124,11 +184,14 @@ def _pareto(study: Study, front: Front | None, prefix: str) -> list[Picture]:
         return []
     caption = (
         f"The front are the {len(front.best)} of {plural(len(front.points), 'network')} that no other beats in both; "
-        f"bars are one standard deviation over seeds to each side. The knee is {KNEE}"
+        f"bars are one standard deviation over seeds to each side{_no_bars(study)}. The knee is {KNEE}"
         + ("." if front.knee else "; this front has none.")
     )
+    if front.x.error or front.y.error:
+        caption += " Means decide; networks whose bars overlap may well change places under other seeds."
     if any(column.name == "validation_error" for column in (front.x, front.y)):
         caption += " Networks are chosen by validation errors; the table adds the test errors of those chosen."
+    caption += lost_by_name(study)
     description = f"{front.y.label} against {front.x.label}: every network, the Pareto front, its knee"
     measured = front.x.error or front.y.error
     title = _measured(study) if measured else f"Costs on images of {study.data.name}"
@@ -154,22 +217,45 @@ def _edf(study: Study, spaces: Sequence[SpaceErrors], error: Column, prefix: str
 
 def _differences(study: Study, claims: Claims, prefix: str) -> list[Picture]:
     """The figure of paired differences."""
-    from explorer.reports.differences import differences_figure, shown
+    from explorer.reports.differences import PANELS, differences_figure, shown
     from explorer.reports.style import png
 
-    panels = [
-        (group.title, shown(own))
-        for group, own in zip(study.groups, claims.by_group, strict=True)
-        if shown(own)
-    ]  # fmt: skip
+    pairs = zip(study.groups, claims.by_group, strict=True)
+    every = [(group.title, own) for group, own in pairs if any(c.difference.mean is not None for c in own)]
+    panels = [(title, shown(own)) for title, own in every[:PANELS]]
     if not panels:
         return []
     caption = (
-        "Test error minus that of the plain network under the same seed. Dots are seeds, diamonds their mean, lines "
-        "95% t intervals, each taken alone. Filled diamonds exceed the noise after the correction for all comparisons."
+        f"{_measured(study)}. Test error minus that of the plain network under the same seed. Dots are seeds, diamonds "
+        "their mean, lines 95% t intervals, each taken alone (one seed: none). Filled diamonds exceed the noise after "
+        "the correction for all comparisons."
     )
+    if len(every) > PANELS:
+        caption += f" The first {PANELS} of {len(every):,} base networks are shown."
+    caption += lost_by_name(study)
     description = "Paired differences of test error to the plain network with intervals, one line for each scale set"
     return [Picture(f"{prefix}differences", png(differences_figure(panels)), caption, description)]
+
+
+def _agreement(study: Study, trust: Trust, prefix: str) -> list[Picture]:
+    """A figure for each longer budget of the same networks."""
+    from explorer.reports.agreement_figure import agreement_figure
+    from explorer.reports.style import png
+
+    found = []
+    for number, one in enumerate(trust.longer, start=1):
+        before = budget(study.budget)
+        title = ", ".join(filter(None, [study.data.name, f"{before} against {one.budget}", study.execution]))
+        fewest, most = one.orders.seeds
+        seeds = plural(most, "seed") if fewest == most else f"{fewest} to {most} seeds"
+        caption = (
+            f"The same networks after two budgets, {seeds} each: mean test errors, bars of one standard deviation over "
+            "seeds to each side (one seed: none). Networks in the same order lie on a line that rises."
+        )
+        figure = agreement_figure(one.orders, before, one.budget, title)
+        description = f"Test error after {one.budget} against test error after {before}"
+        found.append(Picture(f"{prefix}agreement-{number}", png(figure), caption, description))
+    return found
 
 
 def _reach(study: Study, prefix: str) -> list[Picture]:
@@ -185,39 +271,80 @@ def _reach(study: Study, prefix: str) -> list[Picture]:
         "side of the window of an unbounded image that it sees. Marks are as high as their value is common in the "
         "stage. Networks of equal cost can differ here."
     )
-    if len(strips) > MOST:
-        caption += f" The first {MOST} of {len(strips)} networks are shown."
-    figure = reach_figure(strips[:MOST], max(study.data.shape[1:]))
+    networks = len({row.network.digest for row in study.rows})
+    if networks > MOST:
+        caption += f" The first {len(strips)} of {networks:,} networks are shown."
+    figure = reach_figure(strips, max(study.data.shape[1:]))
     description = "Layers on the longest path and receptive field over the channels of every stage, by network"
     return [Picture(f"{prefix}reach", png(figure), caption, description)]
 
 
 def _curves(study: Study, findings: Findings, prefix: str) -> list[Picture]:
     """A figure of learning curves for each group."""
-    from explorer.reports.curves import curves_figure, drawn
+    from explorer.reports.curves import FIGURES, candidates, curves_figure, drawn
     from explorer.reports.style import png
 
-    groups = [group for group in study.groups if any(drawn(group, findings.history))]
+    history = findings.history(row for group in study.groups[:FIGURES] for row in candidates(group))
+    groups = [group for group in study.groups[:FIGURES] if any(drawn(group, history))]
     found = []
     for number, group in enumerate(groups, start=1):
-        picture = png(curves_figure(group, findings.history))
+        picture = png(curves_figure(group, history))
         description = f"Training loss, training error and validation error by epoch for {group.title}"
-        found.append(Picture(f"{prefix}curves-{number}", picture, _curves_caption(group, findings), description))
+        caption = f"{_measured(study)}. {_curves_caption(group, history)}"
+        if group is groups[-1] and len(study.groups) > FIGURES:
+            caption += f" Of {len(study.groups):,} base networks the first {FIGURES} have a figure."
+        found.append(Picture(f"{prefix}curves-{number}", picture, caption, description))
     return found
 
 
-def _curves_caption(group: Group, findings: Findings) -> str:
+def _curves_caption(group: Group, history: "History") -> str:
     """What the curves of a group show."""
     from explorer.reports.curves import drawn
 
-    plain, rows = drawn(group, findings.history)
+    plain, rows = drawn(group, history)
     left_out = len(group.rows) - len(rows) - (plain is not None)
     caption = (
-        f"{group.title}: mean over seeds by epoch, the band is one standard deviation to each side. Training loss and "
-        "error are averages over the epoch's own batches."
+        f"{group.title}: mean over seeds by epoch, the band is one standard deviation to each side (one seed: none). "
+        "Training loss and error are averages over the epoch's own batches."
     )
     if plain is not None and rows:
-        caption += " Black is the plain network in every panel; green is the lowest validation error at the end."
+        caption += (
+            " Black is the plain network in every panel; green is the lowest validation error at the end, not shown to "
+            "be the best."
+        )
     if left_out:
         caption += f" {plural(left_out, 'network')} without curves or with higher validation errors not shown."
     return caption
+
+
+def _uses(study: Study, findings: Findings) -> "list[Use]":
+    """The networks whose weights between groups were observed."""
+    if not any(observation.name == WEIGHTS for own in findings.observations.values() for observation in own):
+        return []
+    from explorer.reports.heat_maps import uses_of
+
+    return uses_of(study, findings.observations)
+
+
+def _lines(uses: "Sequence[Use]") -> "list[Line]":
+    """The table below the heat maps."""
+    if not uses:
+        return []
+    from explorer.reports.heat_maps import lines
+
+    return lines(uses)
+
+
+def _weights(study: Study, uses: "Sequence[Use]", prefix: str) -> list[Picture]:
+    """The heat maps of each network's weights between groups."""
+    if not uses:
+        return []
+    from explorer.reports.heat_maps import NETWORKS, caption, heat_maps_figure
+    from explorer.reports.style import png
+
+    found = []
+    for number, use in enumerate(uses[:NETWORKS], start=1):
+        text = f"{_measured(study)}. {caption(use, uses)}"
+        description = f"Heat maps of weights between groups of {use.label}"
+        found.append(Picture(f"{prefix}weights-{number}", png(heat_maps_figure(use)), text, description))
+    return found

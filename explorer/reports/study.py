@@ -22,6 +22,7 @@ from explorer.sweep.records import (
     DataRecord,
     EpochRecord,
     NetworkRecord,
+    Observation,
     RunRecord,
     TrialRecord,
 )
@@ -60,6 +61,10 @@ class Row:
             return Sample(getattr(self.network, column), None, 1)
         if column in LABELS:
             return Sample(quantity(self.network, self.classes, column), None, 1)
+        return self.measured(column)
+
+    def measured(self, column: str) -> Sample:
+        """Mean and spread over seeds of what was measured on the trials that are done."""
         return sample(list(self.by_seed(column).values()))
 
 
@@ -147,8 +152,8 @@ class _Draft:
     data: DataRecord
     budget: str
     execution: str
-    candidates: dict[CandidateRecord, None] = field(default_factory=dict)
-    trials: dict[str, TrialRecord] = field(default_factory=dict)
+    candidates: list[CandidateRecord] = field(default_factory=list)
+    trials: list[TrialRecord] = field(default_factory=list)  # those of two runs twice
     missing: dict[Missing, None] = field(default_factory=dict)
     runs: list[RunRecord] = field(default_factory=list)
 
@@ -161,24 +166,32 @@ class Findings:
     workspace: str | Path
     runs: tuple[int, ...]
 
-    @cached_property
-    def history(self) -> dict[str, list[EpochRecord]]:
-        """The epochs by trial: most of what a store holds, read only where curves are drawn."""
+    def history(self, rows: Iterable[Row]) -> dict[str, list[EpochRecord]]:
+        """The epochs of the rows' trials, by trial: most of what a store holds, read only for the curves drawn."""
         with Store.read(self.workspace) as store:
-            return store.history(self.runs)
+            return store.epochs(dict.fromkeys(trial.id for row in rows for trial in row.done))
+
+    @cached_property
+    def observations(self) -> dict[str, list[Observation]]:
+        """What was observed in training, by trial."""
+        with Store.read(self.workspace) as store:
+            return store.observations(self.runs)
 
 
 @collector_paused()
-def read(workspace: str | Path, runs: Sequence[int] | None = None) -> Findings:
-    """The studies of the given runs (none given: of all). UserError where there is no store, run or trial."""
+def read(workspace: str | Path, runs: Sequence[int] | None = None, brief: bool = False) -> Findings:
+    """The studies of the given runs (none given: of all). UserError where there is no store, run or trial.
+
+    `brief`: for the tables of errors alone, see `Store.trials`.
+    """
     with Store.read(workspace) as store:
         chosen = _chosen(store.runs(), runs)
         drafts: dict[tuple[str, str, str], _Draft] = {}
         for run in chosen:
-            _add_run(drafts, store, run)
+            _add_run(drafts, store, run, brief)
         path = store.path
     studies = tuple(_study(draft) for draft in drafts.values())
-    if not any(study.trials for study in studies):
+    if not any(row.trials for study in studies for row in study.rows):
         raise UserError(f"no trial has ended in the store {path}: run `explorer sweep` or `explorer train` first")
     return Findings(studies, workspace, tuple(run.id for run in chosen))
 
@@ -195,9 +208,9 @@ def _chosen(known: list[RunRecord], wanted: Sequence[int] | None) -> list[RunRec
     return [run for run in known if run.id in set(wanted)]
 
 
-def _add_run(drafts: dict[tuple[str, str, str], _Draft], store: Store, run: RunRecord) -> None:
+def _add_run(drafts: dict[tuple[str, str, str], _Draft], store: Store, run: RunRecord, brief: bool) -> None:
     """Read one run into the draft of its study."""
-    trials = store.trials([run.id])
+    trials = store.trials([run.id], brief)
     data = _data_of(run, trials, store.data())
     budget = str(run.config.get("budget") or (trials[0].budget if trials else ""))
     if data is None:
@@ -206,8 +219,8 @@ def _add_run(drafts: dict[tuple[str, str, str], _Draft], store: Store, run: RunR
     draft = drafts.setdefault((data.fingerprint, budget, execution), _Draft(data, budget, execution))
     candidates = store.candidates([run.id])
     draft.runs.append(run)
-    draft.candidates.update(dict.fromkeys(candidates))
-    draft.trials.update({trial.id: trial for trial in trials})
+    draft.candidates += candidates
+    draft.trials += trials
     draft.missing.update(dict.fromkeys(_missing(run, candidates, trials)))
 
 
@@ -222,22 +235,27 @@ def _data_of(run: RunRecord, trials: Sequence[TrialRecord], known: dict[str, Dat
 
 def _missing(run: RunRecord, candidates: Sequence[CandidateRecord], trials: Sequence[TrialRecord]) -> list[Missing]:
     """The planned trials of a run that have not ended."""
-    there = {(trial.network, trial.seed) for trial in trials}
+    if len(trials) == run.planned:
+        return []
     seeds = range(run.config["seeds"]) if "seeds" in run.config else [run.config.get("seed", 0)]
     networks: dict[str, str] = {}
     for candidate in candidates:
         networks.setdefault(candidate.network.digest, candidate.text)
-    return [Missing(text, seed) for digest, text in networks.items() for seed in seeds if (digest, seed) not in there]
+    there: dict[str, set[int]] = {digest: set() for digest in networks}
+    for trial in trials:
+        there.setdefault(trial.network, set()).add(trial.seed)
+    return [Missing(text, seed) for digest, text in networks.items() for seed in seeds if seed not in there[digest]]
 
 
 def _study(draft: _Draft) -> Study:
     """A study from all that was read into it."""
+    once = draft.trials if len(draft.runs) == 1 else {trial.id: trial for trial in draft.trials}.values()
     trials: dict[str, list[TrialRecord]] = {}  # by network
-    for trial in draft.trials.values():
+    for trial in once:
         trials.setdefault(trial.network, []).append(trial)
     rows = [
         row
-        for candidate in _distinct(tuple(draft.candidates))
+        for candidate in _distinct(draft.candidates)
         for row in _rows(candidate, trials.get(candidate.network.digest, []), draft.data.classes)
     ]
     missing = tuple(draft.missing)
@@ -256,25 +274,23 @@ def _distinct(candidates: Sequence[CandidateRecord]) -> list[CandidateRecord]:
     return list(kept.values())
 
 
-def _rows(candidate: CandidateRecord, trials: Iterable[TrialRecord], classes: int) -> list[Row]:
+def _rows(candidate: CandidateRecord, trials: Sequence[TrialRecord], classes: int) -> list[Row]:
     """A candidate's rows: one for each recipe it was trained with, or one without trials."""
-    shared: dict[int, list[TrialRecord]] = {}  # the store gives equal recipes as one object, mostly
-    for trial in trials:
-        shared.setdefault(id(trial.recipe), []).append(trial)
+    recipes = {id(trial.recipe): trial.recipe for trial in trials}  # the store gives equal ones as one object, mostly
+    if len(recipes) < 2:
+        return [_row(candidate, trials, classes)]
+    texts = {key: json.dumps(recipe, sort_keys=True) for key, recipe in recipes.items()}
     by_recipe: dict[str, list[TrialRecord]] = {}
-    for own in shared.values():
-        text = json.dumps(own[0].recipe, sort_keys=True) if len(shared) > 1 else ""
-        by_recipe.setdefault(text, []).extend(own)
-    found: list[tuple[str | None, list[TrialRecord]]] = [(_name(own[0]), own) for own in by_recipe.values()]
-    return [
-        Row(candidate.text, candidate.base, candidate.scales, candidate.network, recipe, tuple(own), classes)
-        for recipe, own in found or [(None, [])]
-    ]
+    for trial in trials:
+        by_recipe.setdefault(texts[id(trial.recipe)], []).append(trial)
+    return [_row(candidate, own, classes) for own in by_recipe.values()]
 
 
-def _name(trial: TrialRecord) -> str:
-    """What a trial's recipe is called."""
-    return str(trial.recipe.get("name", "unnamed recipe"))
+def _row(candidate: CandidateRecord, trials: Sequence[TrialRecord], classes: int) -> Row:
+    """A row of trials with one recipe."""
+    recipe = str(trials[0].recipe.get("name", "unnamed recipe")) if trials else None
+    own = (candidate.text, candidate.base, candidate.scales, candidate.network)
+    return Row(*own, recipe, tuple(trials), classes)
 
 
 def _groups(rows: Sequence[Row]) -> tuple[Group, ...]:

@@ -2,17 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from explorer.reports.claims import Claims, Comparison, interval
 from explorer.reports.numbers import DASH, count, exact, percent, points, signed
 from explorer.reports.statistics import Sample
 from explorer.reports.study import Group, Row, Study
-from explorer.sweep.records import DIVERGED, FAILED
+from explorer.sweep.records import DIVERGED, DONE, FAILED
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """One network. Errors and differences are fractions, extra costs percent; None was not measured."""
 
     data: str
@@ -39,13 +38,13 @@ class Line:
     chain: int
     extra_macs_percent: float | None  # over the plain network, as the next two
     extra_params_percent: float | None
-    difference_mean: float | None  # of test errors, paired over seeds
-    difference_low: float | None  # 95% t interval
-    difference_high: float | None
-    difference_n: int | None
-    p: float | None
-    adjusted_p: float | None
-    verdict: str | None
+    difference_mean: float | None = None  # of test errors, paired over seeds
+    difference_low: float | None = None  # 95% t interval
+    difference_high: float | None = None
+    difference_n: int | None = None
+    p: float | None = None
+    adjusted_p: float | None = None
+    verdict: str | None = None
 
 
 def lines(study: Study, claims: Claims) -> list[Line]:
@@ -59,7 +58,8 @@ def group_lines(study: Study, group: Group, claims: Claims) -> list[Line]:
 
 
 def _line(study: Study, group: Group, row: Row, comparison: Comparison | None) -> Line:
-    network = row.network
+    network, ended = row.network, [trial.status for trial in row.trials]
+    test, validation, train = (row.measured(name) for name in ("test_error", "validation_error", "train_error"))
     return Line(
         data=study.data.name,
         budget=study.budget,
@@ -68,25 +68,25 @@ def _line(study: Study, group: Group, row: Row, comparison: Comparison | None) -
         network=row.text,
         recipe=row.recipe,
         scales=row.scales,
-        done=len(row.done),
-        diverged=len(row.ended(DIVERGED)),
-        failed=len(row.ended(FAILED)),
-        missing=study.missing_by_text[row.text],
-        **_measured(row),
-        **{name: getattr(network, name) for name in ("macs", "params", "activations", "depth", "chain")},
+        done=ended.count(DONE),
+        diverged=ended.count(DIVERGED),
+        failed=ended.count(FAILED),
+        missing=study.missing_by_text.get(row.text, 0),
+        test_error_mean=test.mean,
+        test_error_std=test.std,
+        validation_error_mean=validation.mean,
+        validation_error_std=validation.std,
+        train_error_mean=train.mean,
+        train_error_std=train.std,
+        macs=network.macs,
+        params=network.params,
+        activations=network.activations,
+        depth=network.depth,
+        chain=network.chain,
         extra_macs_percent=_extra(group, row, "macs"),
         extra_params_percent=_extra(group, row, "params"),
-        **_compared(comparison),
+        **(_compared(comparison) if comparison else {}),
     )
-
-
-def _measured(row: Row) -> dict[str, Any]:
-    """Mean and spread of the three errors."""
-    found: dict[str, Any] = {}
-    for column in ("test_error", "validation_error", "train_error"):
-        measured = row.sample(column)
-        found |= {f"{column}_mean": measured.mean, f"{column}_std": measured.std}
-    return found
 
 
 def _extra(group: Group, row: Row, column: str) -> float | None:
@@ -97,18 +97,10 @@ def _extra(group: Group, row: Row, column: str) -> float | None:
     return 100 * (getattr(row.network, column) / before - 1) if before else None
 
 
-def _compared(comparison: Comparison | None) -> dict[str, Any]:
+def _compared(comparison: Comparison) -> dict[str, Any]:
     """The columns of a comparison with the plain network."""
-    names = ("mean", "low", "high", "n")
-    found = {f"difference_{name}": getattr(comparison.difference, name) if comparison else None for name in names}
-    found["p"] = comparison.difference.p if comparison else None
-    found["adjusted_p"] = comparison.adjusted_p if comparison else None
-    return found | {"verdict": comparison.verdict if comparison else None}
-
-
-def as_dict(line: Line) -> dict[str, Any]:
-    """A line for programs, names to raw values."""
-    return dict(vars(line))
+    found = {f"difference_{name}": getattr(comparison.difference, name) for name in ("mean", "low", "high", "n")}
+    return found | {"p": comparison.difference.p, "adjusted_p": comparison.adjusted_p, "verdict": comparison.verdict}
 
 
 # -- the same for people ------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Files that appear whole or not at all: written aside, then renamed."""
 
+import errno
 import os
 import tempfile
 from collections.abc import Mapping
@@ -14,6 +15,17 @@ def make_folder(folder: Path, option: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _cannot(folder, option, error) from error
+
+
+def check_file(path: Path, option: str) -> None:
+    """Before the work: UserError naming the option where a file could not be written. Makes its folder."""
+    make_folder(path.parent, option)
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise _cannot(path, option, error) from error
 
 
 def write_files(folder: Path, files: Mapping[str, bytes], option: str) -> list[Path]:

@@ -47,12 +47,14 @@ class Selection:
     inputs: tuple[Shape, ...] = ()  # none: one, that of the data or the networks' own
     batch: int = 1  # images, of costs in limits
     spaces: tuple[DesignSpace, ...] = ()
+    on: str | None = None  # the device that limits on latencies are predicted for: a name or a file
 
     @property
     def is_search(self) -> bool:
         """Whether the candidates have to be found first; else they are written down one by one."""
         ranged = any(has_ranges(text) for text in (*self.networks, *self.modifiers))
-        return bool(self.axes or self.modifiers or self.spaces) or self.where is not None or ranged
+        limited = self.where is not None or self.on is not None
+        return bool(self.axes or self.modifiers or self.spaces) or limited or ranged
 
     @property
     def texts(self) -> list[str]:
@@ -67,6 +69,7 @@ class Selection:
         found |= {"modifiers": list(self.modifiers)} if self.modifiers else {}
         found |= {"inputs": [list(shape) for shape in self.inputs]} if self.inputs else {}
         found |= {"batch": self.batch} if self.batch != 1 else {}
+        found |= {"on": self.on} if self.on is not None else {}
         return found | ({"draws": [space.as_config() for space in self.spaces]} if self.spaces else {})
 
 

@@ -89,7 +89,7 @@ class Drive:
 
     def payload(self, trial: Trial) -> dict[str, Any]:
         """What a worker is told of a trial."""
-        kept = {"checkpoint": str(checkpoint_of(self.keeps, trial.id))} if self.keeps else {}
+        kept = {"checkpoint": str(checkpoint_of(self.keeps, trial.id)), "sets_aside": True} if self.keeps else {}
         return trial.payload(self.device) | {"time_limit": self.time_limit} | kept
 
     def ended_elsewhere(self, trial: Trial) -> bool:
@@ -112,8 +112,8 @@ class Drive:
         """Store how a trial ended, and only then let others see it as nobody's."""
         trial = self.placed[event.key]
         answer = event.answer or no_answer(now(), event.reason or "no answer")
-        record, history = trial.ended(answer)
-        self.store.record(record, history)
+        record, history, observations = trial.ended(answer)
+        self.store.record(record, history, observations)
         if self.keeps and record.status in FINISHED:
             discard(checkpoint_of(self.keeps, trial.id))
         self.claims.release(trial.id)
@@ -121,15 +121,15 @@ class Drive:
         if trial.id not in self.forecast.starts:  # a place was free before we thought so
             self.forecast.started(trial)
         self.forecast.ended(trial)
-        self.count(trial, record)
+        self.count(trial, record, answer.get("notice"))
 
-    def count(self, trial: Trial, record: TrialRecord) -> None:
+    def count(self, trial: Trial, record: TrialRecord, notice: str | None = None) -> None:
         """One more is done."""
         self.done += 1
         self.failed += record.status == FAILED
-        self.report(trial, record)
+        self.report(trial, record, notice)
 
-    def report(self, trial: Trial | None = None, ended: TrialRecord | None = None) -> None:
+    def report(self, trial: Trial | None = None, ended: TrialRecord | None = None, notice: str | None = None) -> None:
         """Tell how far it is."""
         about = trial or next(iter(self.placed.values()), None)
         self.tell(
@@ -144,5 +144,6 @@ class Drive:
                 failed=self.failed,
                 elsewhere=len(self.elsewhere),
                 per_minute=self.forecast.per_minute(),
+                notice=notice,
             )
         )

@@ -9,15 +9,36 @@ from typing import Any
 from explorer.catalog.experiments import paths
 from explorer.catalog.load import read_text
 from explorer.errors import ArchError, Source, UserError, nearest
-from explorer.sweep.candidates import Selection, check_batch, check_modifiers, check_scales, parse_inputs
+from explorer.sweep.candidates import (
+    Selection,
+    check_batch,
+    check_modifiers,
+    check_scales,
+    parse_inputs,
+    scale_candidates,
+)
+from explorer.sweep.predicting import NAMED, device_of
 from explorer.sweep.sampling import DesignSpace, check_space
 from explorer.sweep.where import parse_where
 from explorer.train.budget import parse_budget
+from explorer.train.data import source as data_source
+from explorer.train.execution import check_observe
 from explorer.train.recipes import recipe_named
 
 MAX_SIZE = 200_000  # characters
 _EXPERIMENT = re.compile(r"\s*[A-Za-z0-9_.-]+/[A-Za-z0-9_./-]+\s*")
+ERRORS = ("test_error", "train_error")
 _PLACE = re.compile(r" \(at line (\d+), column (\d+)\)$")
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """What a claim says of two of an experiment's networks: the first has the lower error."""
+
+    claim: str  # its beginning, as in SweepFile.claims
+    lower: str
+    higher: str
+    error: str = "test_error"  # one of ERRORS
 
 
 @dataclass(frozen=True)
@@ -35,6 +56,8 @@ class SweepFile:
     recipe: str | None = None
     reported: tuple[str, ...] = ()  # PAPER TABLE: whose printed errors stand beside
     claims: tuple[str, ...] = ()  # beginnings of what the paper claims of it
+    pairs: tuple[Claimed, ...] = ()  # the claims as far as they order networks
+    observe: tuple[str, ...] = ()  # what is looked at while networks are trained
 
     def data_for(self, budget: str) -> tuple[str, ...]:
         """The data sets of a sweep at this budget: the stand-in, if there is one, unless the budget is full."""
@@ -75,6 +98,7 @@ def read(text: str, path: str, name: str | None = None) -> SweepFile:
     except RecursionError:
         raise UserError(f"{path[:200]}: it is nested too deeply") from None
     _check_settings(table, of_catalog=name is not None)
+    selection, claims = _selection(table), table.texts("claims")
     found = SweepFile(
         name=name or path,
         title=table.text("title"),
@@ -85,8 +109,10 @@ def read(text: str, path: str, name: str | None = None) -> SweepFile:
         seeds=table.number("seeds"),
         recipe=table.text("recipe"),
         reported=table.texts("reported"),
-        claims=table.texts("claims"),
-        selection=_selection(table),
+        claims=claims,
+        pairs=_pairs(table, claims, selection),
+        observe=_observe(table),
+        selection=selection,
     )
     table.done()
     if not found.selection.networks and not found.selection.spaces:
@@ -95,14 +121,25 @@ def read(text: str, path: str, name: str | None = None) -> SweepFile:
 
 
 def _check_settings(table: "_Table", of_catalog: bool) -> None:
-    """ArchError, with its place, for a budget or a recipe that is none, and for what only an experiment can have."""
+    """ArchError, with its place, for a budget, recipe or data that are none, and for what only experiments can have."""
     checks = {"budget": parse_budget, "recipe": recipe_named}
     for key, check in checks.items():
         if isinstance(value := table.rest.get(key), str):
             table.check(key, partial(check, value))
-    for key in ("reported", "claims"):
+    for key in ("data", "stand_in"):
+        value = table.rest.get(key)
+        for name in value if isinstance(value, list) else [value]:
+            if isinstance(name, str):
+                table.check(key, partial(data_source, name))
+    for key in ("reported", "claims", "pairs"):
         if key in table.rest and not of_catalog:
             raise table.error(key, f"{key} is for the papers' experiments, explorer/catalog/experiments; leave it out")
+
+
+def _observe(table: "_Table") -> tuple[str, ...]:
+    names = table.texts("observe")
+    table.check("observe", lambda: check_observe(names))
+    return names
 
 
 def _selection(table: "_Table") -> Selection:
@@ -114,7 +151,10 @@ def _selection(table: "_Table") -> Selection:
     scales, where, batch = table.numbers("scales"), table.text("where"), table.number("batch")
     modifiers, inputs = table.texts("modifiers"), table.texts("input")
     if where is not None:
-        table.check("where", lambda: parse_where(where))
+        table.check("where", lambda: parse_where(where, NAMED))
+    on = table.text("on")
+    if on is not None:
+        table.check("on", lambda: device_of(on))
     return Selection(
         networks=table.texts("networks"),
         scales=None if scales is None else table.check("scales", lambda: check_scales(scales)),
@@ -124,7 +164,35 @@ def _selection(table: "_Table") -> Selection:
         inputs=table.check("input", lambda: parse_inputs(",".join(inputs))) if inputs else (),
         batch=1 if batch is None else table.check("batch", lambda: check_batch(batch)),
         spaces=spaces,
+        on=on,
     )
+
+
+def _pairs(table: "_Table", claims: tuple[str, ...], selection: Selection) -> tuple[Claimed, ...]:
+    """The table [pairs]: for a claim a list of [lower, higher], or [lower, higher, error]."""
+    entries = table.table("pairs")
+    chosen = scale_candidates(selection.texts, selection.scales) if entries else []
+    known = {re.sub(r"\s", "", candidate.text): candidate.text for candidate in chosen}
+    found = []
+    for claim, pairs in entries.items():
+        if claim not in claims:
+            raise table.error(claim, f"{claim[:80]!r} is none of the claims; {nearest(claim, claims)}")
+        if not isinstance(pairs, list) or not all(map(_is_pair, pairs)):
+            message = "a claim has a list of pairs, [lower, higher], and where it is not of the test error which"
+            raise table.error(claim, f"{message}: {', '.join(ERRORS)}")
+        for lower, higher, *error in pairs:
+            for text in (lower, higher):
+                if (word := re.sub(r"\s", "", text)) not in known:
+                    raise table.error(claim, f"the experiment has no network {text[:80]!r}; {nearest(word, known)}")
+            names = [known[re.sub(r"\s", "", text)] for text in (lower, higher)]
+            found.append(Claimed(claim, *names, *error))
+    return tuple(found)
+
+
+def _is_pair(value: Any) -> bool:
+    """Whether a TOML value is two texts, or two and an error."""
+    texts = isinstance(value, list) and len(value) in (2, 3) and all(isinstance(text, str) for text in value)
+    return texts and set(value[2:]) <= set(ERRORS)
 
 
 def _space(table: "_Table", number: int) -> DesignSpace:

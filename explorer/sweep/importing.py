@@ -25,7 +25,8 @@ _STEPS = (
     f"CREATE TEMP TABLE better AS {_BETTER}",
     "DELETE FROM main.trials WHERE id IN (SELECT id FROM better)",
     "INSERT INTO main.trials SELECT * FROM other.trials WHERE id IN (SELECT id FROM better)",
-    "INSERT INTO main.history SELECT * FROM other.history WHERE trial IN (SELECT id FROM better)",
+    *(f"INSERT INTO main.{table} SELECT * FROM other.{table} WHERE trial IN (SELECT id FROM better)"
+      for table in ("history", "observations")),
     f"""INSERT OR IGNORE INTO main.runs (created, command, config)
         SELECT created, command, config FROM other.runs AS theirs WHERE {_RUN} IS NULL ORDER BY id""",
     f"""INSERT OR IGNORE INTO main.candidates

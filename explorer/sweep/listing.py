@@ -6,10 +6,10 @@ from itertools import product
 from typing import Any
 
 import explorer
-from explorer.analysis.limits import QUANTITIES as MEASURES
 from explorer.errors import UserError
 from explorer.grammar.syntax import Arg, Call, Modifier, Number
 from explorer.sweep.candidates import Candidate, Selection, Shape, distinct, scale_candidates, scale_subsets
+from explorer.sweep.predicting import measures_on
 from explorer.sweep.ranges import Family, families, has_ranges
 from explorer.sweep.sampling import PLACE, DesignSpace, check_space, family
 from explorer.sweep.search import Measures, Search, Variant, Watch, short
@@ -71,17 +71,19 @@ def listings(
     selection: Selection,
     input: Shape | None = None,
     classes: int | None = None,
-    measures: Measures = MEASURES,
+    measures: Measures | None = None,
     watch: Watch | None = None,
 ) -> list[Listing]:
     """The candidates of the networks that fit, and those of each sampled space.
 
-    `measures`: the quantities that limits can name; those that must be computed network by network report to `watch`.
+    `measures`: the quantities that limits can name, None: all, latencies in single precision; those that must be
+    computed network by network report to `watch`.
     Raises UserError as `list_fits` does, and for a space that has too few candidates.
     """
+    measures = measures_of(selection) if measures is None else measures
     texts = selection.texts
-    if not texts and (selection.scales or selection.axes):
-        option = "--scales" if selection.scales else "--axis"
+    if not texts and (selection.scales or selection.axes or selection.modifiers):
+        option = "--scales" if selection.scales else "--axis" if selection.axes else "--modifier"
         raise UserError(f"{option}: it applies to networks, and there are only sampled spaces; write it into theirs")
     inputs = selection.inputs or (input,)
     found = []
@@ -102,13 +104,19 @@ def listings(
     return found
 
 
+def measures_of(selection: Selection, dtype: str = "fp32") -> Measures:
+    """The quantities that the limits of a selection can name. UserError for a device that cannot be predicted for."""
+    limits = [selection.where, *(space.where for space in selection.spaces)]
+    return measures_on(selection.on, limits, dtype)
+
+
 def candidates_of(
     selection: Selection,
     input: Shape | None,
     classes: int | None,
     seeds: int,
     watch: Watch | None = None,
-    measures: Measures = MEASURES,
+    measures: Measures | None = None,
 ) -> tuple[list[Candidate], list[Listing]]:
     """The candidates to be trained, and how they were found where they had to be.
 

@@ -8,10 +8,10 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from explorer.errors import UserError
-from explorer.sweep.schema import APPLICATION_ID, VERSION, statements
+from explorer.sweep.schema import APPLICATION_ID, FILE, VERSION, statements
 
 BUSY_SECONDS = 30.0  # how long one writer waits for another
-READ_BY_ALL = ("runs", "members", "candidates", "networks", "trials", "environments")  # but the long history
+READ_BY_ALL = ("runs", "members", "candidates", "networks", "trials", "environments")  # but the long ones
 RESERVE = "explorer.reserve"
 RESERVE_BYTES = 2**20  # room for what ends on a full disk: a few hundred trials with 20 epochs each
 
@@ -59,6 +59,22 @@ def make_folder(workspace: Path) -> None:
         raise UserError(
             f"cannot create the workspace folder {workspace}: {error.strerror}; choose another with --workspace"
         ) from error
+
+
+def check_usable(workspace: Path) -> None:
+    """UserError for a workspace whose store `connect` would refuse, or that cannot be made; nothing is changed."""
+    path = workspace / FILE
+    if path.is_file():
+        with closing(_reading(path)) as database, explained(path):
+            check_pages(database, path)
+    folder = next(place for place in (workspace, *workspace.absolute().parents) if place.exists())
+    if not folder.is_dir():
+        reason = f"cannot create the workspace folder {workspace}: {folder} is a file"
+    elif not os.access(folder, os.W_OK) or (path.is_file() and not os.access(path, os.W_OK)):
+        reason = f"cannot write to the store {path}: it is readonly"
+    else:
+        return
+    raise UserError(f"{reason}; choose another folder with --workspace")
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -28,8 +28,8 @@ class Placement:
     time_limit: float | None  # seconds of a trial
     memory_limit: float | None  # GiB of a trial
 
-    def check(self) -> None:
-        """UserError, naming the option, for a value that makes no sense anywhere."""
+    def check(self) -> "Placement":
+        """Itself; UserError, naming the option, for a value that makes no sense anywhere."""
         name = self.engine.partition(":")[0]
         if name not in ENGINES or self.engine.startswith("local:"):
             known = nearest(name, ENGINES)
@@ -45,6 +45,7 @@ class Placement:
         if self.per_device > 1 and self.device == "cpu":
             raise UserError("--per-device: it is a GPU that trials share; on the processor --workers says how many run")
         self._check_limits()
+        return self
 
     def _check_limits(self) -> None:
         seconds, gib = self.time_limit, self.memory_limit

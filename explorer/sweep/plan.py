@@ -12,11 +12,12 @@ from explorer.sweep.records import CandidateRecord, DataRecord, TrialRecord, now
 from explorer.train.budget import Budget
 from explorer.train.data import Dataset
 from explorer.train.execution import USUAL, Execution
-from explorer.train.outcome import FAILED, EpochRecord, Outcome
+from explorer.train.outcome import FAILED, EpochRecord, Observation, Outcome
 from explorer.train.recipes import Recipe, epochs_of
 
 MAX_SEEDS = 1000
 MAX_WORKERS = 1024
+Ending = tuple[TrialRecord, tuple[EpochRecord, ...], tuple[Observation, ...]]  # of a trial, for `Store.record`
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Trial:
             "recipe": asdict(self.recipe),
             "seed": self.seed,
             "budget": str(self.budget),
-            "execution": asdict(self.execution),
+            "execution": self.execution.as_json(),
         }
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
@@ -57,14 +58,15 @@ class Trial:
             "recipe": asdict(self.recipe),
             "seed": self.seed,
             "budget": str(self.budget),
-            "execution": asdict(self.execution),
+            "execution": self.execution.as_json(),
             "device": device,
         }
 
-    def ended(self, answer: dict[str, Any]) -> tuple[TrialRecord, tuple[EpochRecord, ...]]:
+    def ended(self, answer: dict[str, Any]) -> Ending:
         """What to store, from the answer of `task.run_trial`."""
         outcome = dict(answer["outcome"])
         history = tuple(EpochRecord(**epoch) for epoch in outcome.pop("history"))
+        observations = tuple(Observation(**observation) for observation in outcome.pop("observations"))
         best = Outcome(**outcome, history=history).best
         record = TrialRecord(
             id=self.id,
@@ -81,7 +83,7 @@ class Trial:
             finished=answer["finished"],
             **outcome,
         )
-        return record, history
+        return record, history, observations
 
 
 def no_answer(started: str, reason: str) -> dict[str, Any]:

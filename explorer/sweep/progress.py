@@ -22,6 +22,7 @@ class Progress:
     failed: int = 0  # of those done
     elsewhere: int = 0  # another sweep on this store runs them
     per_minute: float | None = None  # trials ended by this sweep
+    notice: str | None = None  # what happened to the trial that has just ended, besides
 
     @property
     def waiting(self) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from explorer.train.outcome import DIVERGED, DONE, FAILED, EpochRecord
+from explorer.train.outcome import DIVERGED, DONE, FAILED, EpochRecord, Observation
 
 __all__ = [
     "DIVERGED",
@@ -19,6 +19,7 @@ __all__ = [
     "EpochRecord",
     "MeasurementRecord",
     "NetworkRecord",
+    "Observation",
     "RunRecord",
     "TrialRecord",
     "now",

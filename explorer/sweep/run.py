@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from explorer.sweep.candidates import (
 from explorer.sweep.claims import Claims
 from explorer.sweep.drive import Drive
 from explorer.sweep.engine import Engine
-from explorer.sweep.listing import Listing, candidates_of
+from explorer.sweep.listing import Listing, candidates_of, measures_of
+from explorer.sweep.opening import check_usable
 from explorer.sweep.placing import Placement, check_device
 from explorer.sweep.plan import (
     Trial,
@@ -39,7 +40,7 @@ from explorer.train.budget import parse_budget
 from explorer.train.data import SOURCES, Dataset, Source, load, source
 from explorer.train.execution import USUAL, Execution
 from explorer.train.files import checkpoint_of, discard, weights_of
-from explorer.train.launcher import rank
+from explorer.train.launcher import check_alone, rank
 from explorer.train.recipes import kind_of, recipe_of
 from explorer.train.status import Status
 
@@ -114,10 +115,11 @@ def sweep(
     data = data or (DEFAULT_DATA if train else None)
     length, described = parse_budget(budget), source(data) if data else None
     check_seeds(seeds)
-    placement = Placement(engine, device, workers, per_device, time_limit, memory_limit)
-    placement.check()
+    placement = Placement(engine, device, workers, per_device, time_limit, memory_limit).check()
+    if train:
+        _check_place(workspace)
     selection = bases if isinstance(bases, Selection) else _selection(bases, scales, axes, where)
-    chosen, candidates, found_by = _costed(selection, described, seeds, train, watch)
+    chosen, candidates, found_by = _costed(selection, described, seeds, train, watch, execution.dtype)
     kind = kind_of(described.name, described.shape) if described else "other"
     recipes = [recipe_of(candidate.base, recipe, kind) for candidate in chosen]
     if not train or data is None:
@@ -134,6 +136,12 @@ def sweep(
         run = store.begin_run("sweep", config, candidates, data_record(loaded), [trial.id for trial in trials])
         found = _run_missing(store, opened, placement, trials, progress or (lambda _: None))
         return SweepResult(candidates, run, tuple(store.trials([run])), found)
+
+
+def _check_place(workspace: str | Path) -> None:
+    """UserError where this process is one of several that torchrun began, or the workspace cannot be used."""
+    check_alone()
+    check_usable(Path(workspace))
 
 
 def _run_missing(
@@ -154,13 +162,18 @@ def _selection(bases: Sequence[str], scales: Sequence[int] | None, axes: Sequenc
 
 
 def _costed(
-    selection: Selection, data: Source | None, seeds: int, train: bool, watch: Callable[[int, int], None] | None
+    selection: Selection,
+    data: Source | None,
+    seeds: int,
+    train: bool,
+    watch: Callable[[int, int], None] | None,
+    dtype: str,
 ) -> tuple[list[Candidate], tuple[CandidateRecord, ...], list[Listing]]:
     """The candidates on images of the data (None: the networks' own input), their costs, and how they were found."""
     shape, classes = (data.shape, data.classes) if data else (None, None)
     if train:
         check_inputs(selection.inputs, shape)
-    chosen, found = candidates_of(selection, shape, classes, seeds, watch)
+    chosen, found = candidates_of(selection, shape, classes, seeds, watch, measures_of(selection, dtype))
     return chosen, tuple(costed(candidate, shape, classes) for candidate in chosen), found
 
 
@@ -233,9 +246,9 @@ def _train_here(
         if not rank() and not claims.take(trial.id):
             raise UserError("another process is training this very trial; wait for it, or stop it")
         answer = run_trial(payload, progress)
-        record, history = trial.ended(answer)
+        record, history, observations = trial.ended(answer)
         if not rank():
-            store.record(record, history)
+            store.record(record, history, observations)
             if record.status in FINISHED:
                 discard(checkpoint)
         if answer.get("refused"):
@@ -250,7 +263,7 @@ def _images(data: str, loaded: Dataset) -> dict[str, Any]:
 
 def _unusual(execution: Execution) -> dict[str, Any]:
     """What a run's configuration says of an execution: nothing of the usual one."""
-    return {} if execution == USUAL else {"execution": asdict(execution)}
+    return {} if execution == USUAL else {"execution": execution.as_json()}
 
 
 def _drive(drive: Drive) -> None:

@@ -69,7 +69,16 @@ CREATE TABLE measurements (
 ) WITHOUT ROWID;
 """
 
-STEPS = (_FIRST, _ENVIRONMENTS_AND_MEASUREMENTS)
+# what was looked at while a network was trained; epoch 0 is before the first step
+_OBSERVATIONS = """
+CREATE TABLE observations (
+  trial TEXT NOT NULL REFERENCES trials ON DELETE CASCADE, epoch INTEGER NOT NULL, name TEXT NOT NULL,
+  value TEXT NOT NULL,
+  PRIMARY KEY (trial, epoch, name)
+) WITHOUT ROWID;
+"""
+
+STEPS = (_FIRST, _ENVIRONMENTS_AND_MEASUREMENTS, _OBSERVATIONS)
 VERSION = len(STEPS)
 
 

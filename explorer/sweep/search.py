@@ -14,6 +14,7 @@ import numpy as np
 
 from explorer.analysis.cost import Cost, cost_of
 from explorer.analysis.facts import QUANTITIES
+from explorer.analysis.times import LATENCIES, duration
 from explorer.errors import ArchError, UserError
 from explorer.grammar.evaluate import evaluate
 from explorer.grammar.syntax import Function
@@ -271,15 +272,17 @@ class Search:
         counts = zip(self.removed.values(), self.where.texts, strict=True)
         limits = ", ".join(f"{text} leaves out {count:,}" for count, text in sorted(counts, reverse=True))
         named = [name for name in amounts if name in self.where.names] or list(QUANTITIES[:2])
-        values = ", ".join(f"{name} {shown(amounts[name])}" for name in named)
+        values = ", ".join(f"{name} {shown(amounts[name], name in LATENCIES)}" for name in named)
         return UserError(
             f"{OPTION}: nothing fits; of {self.possible:,} candidates {limits}. "
             f"Nearest is {self.text(place)} with {values}, which misses by a factor of {excess:.3g}"
         )
 
 
-def shown(value: Any) -> str:
-    """25,557,032; four digits where it is no whole number."""
+def shown(value: Any, time: bool) -> str:
+    """25,557,032; four digits where it is no whole number; 12.5 ms."""
+    if time:
+        return duration(value)
     return f"{value:,}" if isinstance(value, int) else f"{float(value):,.4g}"
 
 

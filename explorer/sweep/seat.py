@@ -8,7 +8,6 @@ a trial meets the same process, the same limits and the same second chance.
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from explorer.errors import UserError
+from explorer.measure.child import search_path, signal_name
 
 ATTEMPTS = 2  # of a job whose process died
 FALSE_STARTS = 3  # processes that died in a row before they were ready
@@ -116,7 +116,7 @@ class _Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.stderr,
-            env=os.environ | dict(environment) | {"PYTHONPATH": _search_path()},
+            env=os.environ | dict(environment) | {"PYTHONPATH": search_path()},
             encoding="utf-8",
             start_new_session=True,  # Ctrl-C is the driver's to handle
         )
@@ -166,7 +166,7 @@ class _Child:
         except subprocess.TimeoutExpired:
             self.process.kill()
             code = self.process.wait()
-        how = f"killed by {_signal_name(-code)}" if code < 0 else f"exit code {code}"
+        how = f"killed by {signal_name(-code)}" if code < 0 else f"exit code {code}"
         self.stderr.seek(0)
         last = self.stderr.read().decode(errors="replace").strip().splitlines()[-1:]
         for pipe in (self.process.stdin, self.process.stdout, self.stderr):
@@ -174,16 +174,3 @@ class _Child:
                 if pipe:
                     pipe.close()
         return how + "".join(f": {line[:300]}" for line in last)
-
-
-def _search_path() -> str:
-    """Where this process finds modules, for a child to find the same ones."""
-    return os.pathsep.join(path or os.getcwd() for path in sys.path)
-
-
-def _signal_name(number: int) -> str:
-    """SIGKILL for 9."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

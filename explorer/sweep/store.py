@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from explorer.errors import UserError
-from explorer.sweep.cells import DECODERS, among, columns, encoded, members, trials_of, with_decoded
+from explorer.sweep.cells import DECODERS, among, columns, encoded, made, members, trials_of, with_decoded
 from explorer.sweep.opening import (
     DiskFull,
     check_pages,
@@ -37,6 +37,7 @@ from explorer.sweep.records import (
     EpochRecord,
     MeasurementRecord,
     NetworkRecord,
+    Observation,
     RunRecord,
     TrialRecord,
     now,
@@ -47,6 +48,9 @@ if TYPE_CHECKING:
     import pandas
 
 DEFAULT_WORKSPACE = Path("explorer-work")
+TRIAL = tuple(field.name for field in fields(TrialRecord))
+ERRORS = ("train_error", "validation_error", "test_error")
+BRIEF = ("id", "network", "data", "recipe", "seed", "budget", "status", *ERRORS, "finished")
 
 
 @contextmanager
@@ -130,24 +134,28 @@ class Store:
             row |= {"scales": candidate.scales, "network": candidate.network.digest}
             self._insert("candidates", row)
 
-    def record(self, trial: TrialRecord, history: Sequence[EpochRecord] = ()) -> None:
-        """Keep one ended trial with its history, in one transaction. A finished trial is never replaced.
+    def record(
+        self, trial: TrialRecord, history: Sequence[EpochRecord] = (), observations: Sequence[Observation] = ()
+    ) -> None:
+        """Keep one ended trial and what belongs to it, in one transaction. A finished trial is never replaced.
 
         DiskFull where there is no room: what has ended is kept even then, in a room reserved for that.
         """
         try:
-            self._record(trial, history)
+            self._record(trial, history, observations)
         except DiskFull:
             if give_up_reserve(self.path.parent):
-                self._record(trial, history)
+                self._record(trial, history, observations)
             raise
 
-    def _record(self, trial: TrialRecord, history: Sequence[EpochRecord]) -> None:
+    def _record(self, trial: TrialRecord, history: Sequence[EpochRecord], observations: Sequence[Observation]) -> None:
         with explained(self.path), transaction(self.database):
             self.database.execute("DELETE FROM trials WHERE id = ? AND status = ?", (trial.id, FAILED))
             if self._insert("trials", asdict(trial) | {"environment": self._environment(trial.environment)}):
                 for row in history:
                     self._insert("history", {"trial": trial.id} | asdict(row))
+                for seen in observations:
+                    self._insert("observations", {"trial": trial.id} | asdict(seen))
 
     def record_measurement(self, network: NetworkRecord, measurement: MeasurementRecord) -> None:
         """Keep what was measured of a network; measured again, it is kept beside the earlier."""
@@ -194,14 +202,19 @@ class Store:
         return [CandidateRecord(text, base, scales, NetworkRecord(*network)) for text, base, scales, *network in found]
 
     @collector_paused()
-    def trials(self, runs: Sequence[int] | None = None) -> list[TrialRecord]:
-        """The ended trials that belong to the given runs (None: all trials), ordered by seed, then by end."""
-        found = [TrialRecord(*row) for row in self._query(f"SELECT {_TRIAL} FROM {trials_of(runs)}")]
+    def trials(self, runs: Sequence[int] | None = None, brief: bool = False) -> list[TrialRecord]:
+        """The ended trials that belong to the given runs (None: all trials), ordered by seed, then by end.
+
+        `brief`: only with the fields that tables of errors need, BRIEF; the others are None.
+        """
+        names = BRIEF if brief else TRIAL
+        cells = ", ".join(f"trials.{name}" for name in names)
+        found = made(TrialRecord, self._query(f"SELECT {cells} FROM {trials_of(runs)}"), names)
         return sorted(found, key=_BY_SEED)  # SQLite would carry whole rows around
 
     def trial(self, trial: str) -> TrialRecord | None:
         """An ended trial by its id; None: it has not ended."""
-        found = self._query(f"SELECT {_TRIAL} FROM trials WHERE id = ?", (trial,))
+        found = self._query(f"SELECT {', '.join(TRIAL)} FROM trials WHERE id = ?", (trial,))
         return TrialRecord(*found[0]) if found else None
 
     def _environment_of(self, key: str) -> dict[str, Any]:
@@ -211,20 +224,36 @@ class Store:
             self._known_environments = dict(rows)
         return self._known_environments[key]
 
+    def epochs(self, trials: Iterable[str]) -> dict[str, list[EpochRecord]]:
+        """The epochs of these trials, by trial id; no others are looked at."""
+        query = f"SELECT {columns(EpochRecord)} FROM history WHERE trial = ? ORDER BY epoch"
+        found = {trial: [EpochRecord(*epoch) for epoch in self._query(query, (trial,))] for trial in trials}
+        return {trial: epochs for trial, epochs in found.items() if epochs}
+
     @collector_paused()
     def history(self, runs: Sequence[int] | None = None) -> dict[str, list[EpochRecord]]:
         """The epochs of every trial of the given runs (None: of all), by trial id."""
-        self._check_history()
+        self._check("history")
         query = f"SELECT trial, {columns(EpochRecord)} FROM history {members('trial', runs)} ORDER BY trial, epoch"
         found: dict[str, list[EpochRecord]] = {}
         for trial, *epoch in self._query(query):
             found.setdefault(trial, []).append(EpochRecord(*epoch))
         return found
 
-    def _check_history(self) -> None:
-        """The history is most of the file, and is not read through before it is wanted."""
+    @collector_paused()
+    def observations(self, runs: Sequence[int] | None = None) -> dict[str, list[Observation]]:
+        """What was observed in every trial of the given runs (None: of all), by trial id, first epochs first."""
+        self._check("observations")
+        query = f"SELECT trial, {columns(Observation)} FROM observations {members('trial', runs)} ORDER BY 1, 2, 3"
+        found: dict[str, list[Observation]] = {}
+        for trial, *observation in self._query(query):
+            found.setdefault(trial, []).append(Observation(*observation))
+        return found
+
+    def _check(self, table: str) -> None:
+        """Histories and observations are most of the file, and are not read through before they are wanted."""
         with explained(self.path):
-            check_pages(self.database, self.path, ("history",))
+            check_pages(self.database, self.path, (table,))
 
     def data(self) -> dict[str, DataRecord]:
         """Every data set that was trained on, by fingerprint."""
@@ -234,6 +263,18 @@ class Store:
         """All that was measured on devices, oldest first."""
         query = f"SELECT {columns(MeasurementRecord)} FROM measurements ORDER BY measured, id"
         return [MeasurementRecord(*row) for row in self._query(query)]
+
+    def measured(self) -> list[dict[str, Any]]:
+        """The same, one flat dict each: network, setting, numbers and device side by side."""
+        query = f"SELECT {columns(NetworkRecord)} FROM networks WHERE digest IN (SELECT network FROM measurements)"
+        networks = {row[0]: asdict(NetworkRecord(*row)) for row in self._query(query)}
+        found = []
+        for one in self.measurements():
+            network = networks[one.network]
+            about = {name: one.environment.get(name) for name in ("device_name", "threads")}
+            about |= {"input": network["input"], "measured": one.measured}  # a setting's input may be the network's own
+            found.append(network | one.setting | one.numbers | about)
+        return found
 
     def finished(self, trials: Iterable[str]) -> set[str]:
         """Which of these trial ids need not be run: they ended done or diverged."""
@@ -287,9 +328,8 @@ def to_pandas(rows: Sequence[Any]) -> "pandas.DataFrame":
     return pandas.DataFrame([row if isinstance(row, dict) else asdict(row) for row in rows])
 
 
-_TRIAL = columns(TrialRecord, "trials")
 _BY_SEED = attrgetter("seed", "finished")
-_TRIAL_CELLS = [name for name in _TRIAL.split(", ") if name not in ("trials.network", "trials.data")]
+_TRIAL_CELLS = [f"trials.{name}" for name in TRIAL if name not in ("network", "data")]
 _NETWORK_CELLS = [field.name for field in fields(NetworkRecord) if field.name != "text"]
 ROW = (
     *("text", "base", "scales", *_NETWORK_CELLS, "data"),

@@ -11,8 +11,10 @@ from explorer.errors import UserError
 from explorer.measure.environment import environment
 from explorer.sweep.records import now
 from explorer.train.budget import parse_budget
+from explorer.train.checkpoint import BadCheckpoint
 from explorer.train.data import load
 from explorer.train.execution import Execution
+from explorer.train.files import set_aside
 from explorer.train.loop import Host, train
 from explorer.train.outcome import FAILED, Outcome
 from explorer.train.recipes import recipe_from
@@ -23,9 +25,9 @@ MESSAGE_CHARACTERS = 500
 
 def run_trial(payload: dict[str, Any], progress: Progress | None = None) -> dict[str, Any]:
     """Train what `Trial.payload` describes; what `Trial.ended` reads. Whatever goes wrong is its outcome."""
-    started, refused, broken = now(), False, False
+    started, refused, broken, notice = now(), False, False, None
     try:
-        outcome = _train(payload, progress)
+        outcome, notice = _train_anyhow(payload, progress)
     except UserError as error:
         outcome, refused = Outcome(FAILED, str(error)[:MESSAGE_CHARACTERS]), True
     except Exception as error:  # out of memory, a shape torch refuses: recorded, and the sweep goes on
@@ -38,7 +40,19 @@ def run_trial(payload: dict[str, Any], progress: Progress | None = None) -> dict
         "finished": now(),
         "refused": refused,  # bad input, such as an image that does not decode
         "last": broken,  # after an error of its own a GPU answers nothing more in this process
+        "notice": notice,  # for people
     }
+
+
+def _train_anyhow(payload: dict[str, Any], progress: Progress | None) -> tuple[Outcome, str | None]:
+    """As `_train`; where the payload says so, a checkpoint that cannot be gone on from is set aside, which is told."""
+    try:
+        return _train(payload, progress), None
+    except BadCheckpoint as error:
+        if not payload.get("sets_aside"):
+            raise
+        kept, why = set_aside(Path(payload["checkpoint"])), str(error).rpartition(";")[0]
+        return _train(payload, progress), f"{why}; it is now {kept.name}, and the trial has begun anew"
 
 
 def _reason(error: Exception) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.analysis.limits import QUANTITIES
+from explorer.analysis.times import LATENCIES, check_times
 from explorer.errors import ArchError, Source, nearest
 from explorer.grammar.parser import parse_condition
 from explorer.grammar.printer import print_expr
@@ -38,6 +39,7 @@ COMPARE = {
 COMPUTE = {"+": operator.add, "-": operator.sub, "*": operator.mul, "//": operator.floordiv, "%": operator.mod}
 EXTREMES = {"max": np.maximum, "min": np.minimum}
 FUNCTIONS = (*EXTREMES, "floor")
+LARGE = re.compile(r"(?<![\d.])\d{5,}")
 SAFE = 2**62  # integers beyond this are no longer kept in columns of int64
 MISSED = 1 + 1e-9  # of a limit that is met, but must not be
 
@@ -78,7 +80,7 @@ class Where:
     @property
     def texts(self) -> list[str]:
         """Each part as text, large numbers with thousands separators."""
-        return [re.sub(r"\d{5,}", lambda found: f"{int(found[0]):,}", print_expr(part)) for part in self.parts]
+        return [LARGE.sub(lambda found: f"{int(found[0]):,}", print_expr(part)) for part in self.parts]
 
     @property
     def names(self) -> set[str]:
@@ -108,12 +110,24 @@ class Where:
 
 
 def parse_where(text: str, known: Sequence[str] = KNOWN) -> Where:
-    """The limits that a text states, on quantities and parameters. Raises ArchError, with a caret, for no condition."""
+    """The limits that a text states, on quantities and parameters. Raises ArchError, with a caret, for no condition.
+
+    `known` has latencies where there is a device to predict them for.
+    """
     try:
-        parts = _conjuncts(_condition(parse_condition(text, OPTION), True))
-        return Where(text, tuple(dict.fromkeys(parts)), tuple(known))
+        condition = parse_condition(text, OPTION)
+        check_times(condition)
+        parts = tuple(dict.fromkeys(_conjuncts(_condition(condition, True))))
+        for part in parts:
+            _check_device(part, known)
+        return Where(text, parts, tuple(known))
     except ArchError as error:
         raise error.locate(Source(OPTION, text), 0) from None
+
+
+def _check_device(part: Expr, known: Sequence[str]) -> None:
+    for name in sorted(_names(part) & {*LATENCIES} - {*known}):
+        raise ArchError(f"{name} is predicted for a device; name one: --on a100-40gb, --on FILE.toml", at=part.at)
 
 
 def _condition(expr: Expr, wanted: bool) -> Expr:

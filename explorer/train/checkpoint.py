@@ -25,6 +25,10 @@ SHOWN = 4  # differences in a message
 Tensors = dict[str, Tensor]
 
 
+class BadCheckpoint(UserError):
+    """A checkpoint that cannot be gone on from: damaged, of another format, or of another training."""
+
+
 def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
     """Write a checkpoint, all or nothing. UserError where the disk is full or the folder cannot be written."""
     header = {"explorer": json.dumps({"format": FORMAT, **facts})}
@@ -41,7 +45,7 @@ def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) ->
 
 
 def load(path: Path) -> tuple[Tensors, dict[str, Any]] | None:
-    """What `save` has written, on the CPU; None where there is no file. UserError where it is not a checkpoint."""
+    """What `save` has written, on the CPU; None where there is no file. BadCheckpoint where it is none."""
     if not path.is_file():
         return None
     try:
@@ -49,15 +53,16 @@ def load(path: Path) -> tuple[Tensors, dict[str, Any]] | None:
             facts = json.loads((file.metadata() or {})["explorer"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
     except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise UserError(f"{path} is damaged or no checkpoint ({_reason(error)}); delete it to begin anew") from error
+        reason = f"{path} is damaged or no checkpoint ({_reason(error)})"
+        raise BadCheckpoint(f"{reason}; delete it to begin anew") from error
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         found = facts.get("format") if isinstance(facts, dict) else None
-        raise UserError(f"{path} has format {found}, this explorer reads {FORMAT}; delete it to begin anew")
+        raise BadCheckpoint(f"{path} has format {found}, this explorer reads {FORMAT}; delete it to begin anew")
     return tensors, facts
 
 
 def check_identity(path: Path, wanted: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-    """UserError, saying what differs, where a checkpoint is of another training than the one wanted."""
+    """BadCheckpoint, saying what differs, where a checkpoint is of another training than the one wanted."""
     here, there = dict(_flat(wanted)), dict(_flat(found))
     differences = [
         f"{key} is {_short(there.get(key))} there and {_short(here.get(key))} here"
@@ -68,7 +73,7 @@ def check_identity(path: Path, wanted: Mapping[str, Any], found: Mapping[str, An
 
 
 def load_into(path: Path, kind: str, targets: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
-    """Copy tensors into those of the same names. UserError, saying which, where names or shapes differ."""
+    """Copy tensors into those of the same names. BadCheckpoint, saying which, where names or shapes differ."""
     differences = [f"it lacks the {kind} {name}" for name in targets if name not in tensors]
     differences += [f"it has the {kind} {name}" for name in tensors if name not in targets]
     differences += [
@@ -131,7 +136,7 @@ def _short(value: Any) -> str:
 
 
 def _refuse(path: Path, differences: list[str]) -> None:
-    """UserError if there are any differences."""
+    """BadCheckpoint if there are any differences."""
     if differences:
         more = f" and {len(differences) - SHOWN} more" if len(differences) > SHOWN else ""
-        raise UserError(f"{path} is of another training: {'; '.join(differences[:SHOWN])}{more}; move it away")
+        raise BadCheckpoint(f"{path} is of another training: {'; '.join(differences[:SHOWN])}{more}; move it away")

@@ -19,6 +19,11 @@ def aside(path: Path) -> Path:
     return path.with_name(f".{path.name}.part")
 
 
+def set_aside(checkpoint: Path) -> Path:
+    """Move a checkpoint that cannot be used out of the way; where it is now. OSError where that is impossible."""
+    return checkpoint.replace(checkpoint.with_name(f"{checkpoint.name}.damaged"))
+
+
 def discard(checkpoint: Path) -> None:
     """Delete a checkpoint that is no longer needed, and what a killed process has left of the next."""
     for path in (checkpoint, aside(checkpoint)):

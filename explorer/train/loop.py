@@ -29,7 +29,8 @@ from explorer.train.evaluate import Weights, copied, evaluate
 from explorer.train.execution import USUAL, Execution
 from explorer.train.interrupts import held_interrupts
 from explorer.train.mixup import mixed
-from explorer.train.outcome import DIVERGED, DONE, FAILED, EpochRecord, Outcome, lowest
+from explorer.train.observe import observed
+from explorer.train.outcome import DIVERGED, DONE, FAILED, EpochRecord, Observation, Outcome, lowest
 from explorer.train.parallel import Crew, WithAuxiliaries, joined
 from explorer.train.precision import Precision, out_of_memory, peak_flops, switches
 from explorer.train.recipes import BEST, SNAPSHOTS, Recipe, epochs_of
@@ -38,6 +39,7 @@ from explorer.train.status import Meter, Progress
 
 VALIDATION_IMAGES = 200  # read after each epoch, or
 VALIDATION_SHARE = 10  # one for so many training images, if that is more; all where the best epoch is chosen by them
+OBSERVED_IMAGES = 100  # the first of these, for those who look at the network itself
 TRAIN_IMAGES = 50_000  # of files, read for the final training error, at most
 EVALUATION_BATCH = 256
 LOST_STEPS = 100  # between two looks at whether the loss is still finite
@@ -133,7 +135,8 @@ class _Training:
         images = crew.usable(len(work.data.train), recipe.batch)
         self.epoch_steps = steps_per_epoch(images, recipe.batch)
         self.total_steps = work.budget.steps(images, recipe.batch, macs)
-        self.meter = Meter(host.clock, macs, peak_flops(device, work.execution.dtype))
+        peak = peak_flops(device, work.execution.dtype)
+        self.meter = Meter(host.clock, macs, peak, self.final_images())
         self.begun = self.saved = host.clock()
         self.save_after = SAVE_SECONDS
         self.notice: str | None = None
@@ -168,6 +171,8 @@ class _Training:
 
     def epoch(self) -> None:
         """One pass over the training images, or what the budget allows of it, then a look at validation."""
+        if not self.state.steps:
+            self.observe()
         self.model.train()
         state, feed = self.state, self.feeds.train
         augmentation, number, first = self.work.data.augmentation, len(state.history), state.position
@@ -179,6 +184,7 @@ class _Training:
             self.pause()
         state.history.append(self.record())
         self.keep_best()
+        self.observe()
         state.position = state.seen = 0
         state.sums.zero_()
         self.tell()
@@ -208,6 +214,16 @@ class _Training:
             return EpochRecord(number, seconds, lr, None, error, None, None)
         validation_loss, validation_error = self.errors(self.feeds.guide)
         return EpochRecord(number, seconds, lr, loss, error, _finite(validation_loss), validation_error)
+
+    def observe(self) -> None:
+        """Let observers look at the network as it is, unless its outputs are no numbers any more."""
+        state, names = self.state, self.work.execution.observe
+        if not names or (state.history and state.history[-1].validation_loss is None):
+            return
+        images, _ = next(self.feeds.guide.in_order(OBSERVED_IMAGES))
+        with self.precision.autocast():
+            seen = observed(self.model, images, names)
+        state.observations += [Observation(len(state.history), name, value) for name, value in seen.items()]
 
     def keep_best(self) -> None:
         """Remember the weights, where the recipe reports those of the best epoch and this one is the best so far."""
@@ -281,7 +297,7 @@ class _Training:
             "budget": str(work.budget),
             "seed": work.seed,
             "recipe": asdict(work.recipe),
-            "execution": asdict(work.execution),
+            "execution": work.execution.as_json(),
         }
 
     # -- the end -------------------------------------------------------------------------------------
@@ -289,23 +305,30 @@ class _Training:
     def outcome(self) -> Outcome:
         """The final errors; only here, and only if training did not diverge, the test part is read."""
         steps, seconds, history = self.state.steps, self.seconds(), tuple(self.state.history)
+        seen = tuple(self.state.observations)
         voters = self.voters()
         loss, error = (math.nan, None) if self.diverged() else self.errors(self.feeds.seen(TRAIN_IMAGES), voters)
         if not math.isfinite(loss):
             why = f"the loss was not finite in epoch {len(history)}"
-            return Outcome(DIVERGED, why, steps, seconds=seconds, history=history)
+            return Outcome(DIVERGED, why, steps, seconds=seconds, history=history, observations=seen)
         _, validation_error = self.errors(self.feeds.validation(), voters)
         test_loss, test_error = self.errors(self.feeds.test(), voters)
         self.save_weights(voters)
         return Outcome(
-            DONE, None, steps, error, loss, validation_error, test_error, _finite(test_loss), seconds, history
+            DONE, None, steps, error, loss, validation_error, test_error, _finite(test_loss), seconds, history, seen
         )
 
     def failed(self, reason: str) -> Outcome:
         """What is known of a training that could not go on."""
         steps, history = self.state.steps, tuple(self.state.history)
         where = f"in epoch {len(history) + 1}, after {steps} steps; batches of {self.recipe.batch}"
-        return Outcome(FAILED, f"{reason} ({where})", steps, seconds=self.seconds(), history=history)
+        seen = tuple(self.state.observations)
+        return Outcome(FAILED, f"{reason} ({where})", steps, seconds=self.seconds(), history=history, observations=seen)
+
+    def final_images(self) -> int:
+        """How many images the final training and validation error take, each as often as weights vote."""
+        votes = self.recipe.cycles if self.recipe.reports == SNAPSHOTS else 1
+        return votes * (len(self.feeds.seen(TRAIN_IMAGES)) + len(self.work.data.validation))
 
     def voters(self) -> list[Weights]:
         """The weights whose errors are reported; none: those that the model has."""
@@ -314,13 +337,14 @@ class _Training:
 
     def errors(self, feed: Feed, voters: Sequence[Weights] = ()) -> tuple[float, float]:
         """Mean loss and error on all that a feed gives."""
-        with self.precision.autocast():
-            return evaluate(self.model, self.paused(feed.in_order(EVALUATION_BATCH)), voters)
+        with self.precision.autocast(), self.meter.reading():
+            return evaluate(self.model, self.paused(feed.in_order(EVALUATION_BATCH), len(voters) or 1), voters)
 
-    def paused(self, batches: Batches) -> Batches:
-        """The batches, with a pause after each."""
+    def paused(self, batches: Batches, votes: int) -> Batches:
+        """The batches, with a pause after each, on which so many weights vote."""
         for batch in batches:
             yield batch
+            self.meter.read(len(batch[1]) * votes, final=self.over())
             self.pause()
 
     def save_weights(self, voters: Sequence[Weights]) -> None:

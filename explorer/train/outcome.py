@@ -1,6 +1,7 @@
 """How a training ended, as frozen records. Errors are fractions in [0, 1]; not measured is None, never 0."""
 
 from dataclasses import dataclass
+from typing import Any
 
 DONE, DIVERGED, FAILED = "done", "diverged", "failed"
 
@@ -19,6 +20,15 @@ class EpochRecord:
 
 
 @dataclass(frozen=True)
+class Observation:
+    """What an observer saw of a network after so many epochs (0: before the first step), as plain JSON, not None."""
+
+    epoch: int
+    name: str  # train.observe.OBSERVERS
+    value: Any
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What one training gave. Errors are of the weights that the recipe reports, in evaluation mode."""
 
@@ -32,6 +42,7 @@ class Outcome:
     test_loss: float | None = None
     seconds: float | None = None
     history: tuple[EpochRecord, ...] = ()
+    observations: tuple[Observation, ...] = ()
 
     @property
     def best(self) -> EpochRecord | None:

@@ -56,7 +56,7 @@ class Setting:
 
     recipe: Recipe
     epochs: int  # of the full training
-    runs: int  # that the printed errors are means of
+    runs: int  # that the printed errors are means or medians of
     source: str  # paper and section
     data: str  # cifar, imagenet or other; empty: only on request
     networks: tuple[str, ...]  # patterns of names

@@ -7,12 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from explorer.errors import UserError
 from explorer.nn.module import NetworkModule
 from explorer.train.chance import set_chance, state_of_chance
-from explorer.train.checkpoint import Tensors, load_into, prefixed, under
+from explorer.train.checkpoint import BadCheckpoint, Tensors, load_into, prefixed, under
 from explorer.train.evaluate import Weights, copied
-from explorer.train.outcome import EpochRecord
+from explorer.train.outcome import EpochRecord, Observation
 
 MOMENTUM = "momentum_buffer"
 COUNTS = ("steps", "position", "seen", "cycle")
@@ -33,6 +32,7 @@ class State:
     cycle: int = 0  # of the learning rate
     seconds: float = 0.0  # in processes that were stopped
     history: list[EpochRecord] = field(default_factory=list)
+    observations: list[Observation] = field(default_factory=list)
     kept: list[Weights] = field(default_factory=list)  # of the best epoch, or of the ends of cycles
 
     @property
@@ -60,6 +60,7 @@ class State:
             "seconds": seconds,
             "lr": self.lr,
             "history": [asdict(epoch) for epoch in self.history],
+            "observations": [asdict(observation) for observation in self.observations],
             "kept": len(self.kept),
             "scaler": self.scaler.state_dict(),
             "chance": chance,
@@ -67,16 +68,18 @@ class State:
         return tensors, facts
 
     def unpack(self, path: Path, tensors: Tensors, facts: dict[str, Any]) -> None:
-        """Become what was packed into the file `path`. UserError where that was another network, or is damaged."""
+        """Become what was packed into the file `path`. BadCheckpoint where that was another network, or is damaged."""
         try:
             self._set_tensors(path, tensors, facts["kept"])
             self.history = [EpochRecord(**epoch) for epoch in facts["history"]]
+            seen = facts.get("observations", [])  # none in a checkpoint from before there were any
+            self.observations = [Observation(**observation) for observation in seen]
             for name in (*COUNTS, "seconds", "lr"):
                 setattr(self, name, facts[name])
             self.scaler.load_state_dict(facts["scaler"])
             set_chance(self.device, under("chance", tensors), facts["chance"])
         except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{path} is damaged: {error!r}; delete it to begin anew") from error
+            raise BadCheckpoint(f"{path} is damaged: {error!r}; delete it to begin anew") from error
 
     def _set_tensors(self, path: Path, tensors: Tensors, kept: int) -> None:
         """Weights, momentum (parameters that no gradient has reached have none), kept weights and sums."""

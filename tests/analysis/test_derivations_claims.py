@@ -8,7 +8,7 @@ import pytest
 import sympy
 import torch
 
-from explorer.analysis.derivations import UNDECIDED, _ball, _reach, claim_verdicts
+from explorer.analysis.derivations import _ball, _reach, claim_verdicts
 from explorer.analysis.derive.chains import graph_of_chain
 from explorer.analysis.derive.flow import Names, flow, run
 from explorer.analysis.derive.linear import GRADUAL, RESIDUAL, collapse, gradient_step, linear, weight
@@ -24,16 +24,22 @@ def test_every_formula_and_identity_has_a_verdict(verdicts):
     text = files("explorer.catalog").joinpath("claims.csv").read_text(encoding="utf-8")
     wanted = [row for row in csv.DictReader(text.splitlines()) if row["kind"] in ("formula", "identity")]
     assert set(verdicts) == {(row["paper"], row["where"], row["claim"]) for row in wanted}
-    assert all(found.verdict in ("holds", "fails", UNDECIDED) and found.detail for found in verdicts.values())
+    assert all(found.verdict in ("holds", "fails") and found.detail for found in verdicts.values())
 
 
 def test_what_does_not_hold(verdicts):
     fails = [claim for (_, _, claim), found in verdicts.items() if found.verdict == "fails"]
     assert fails == [
-        "parameters and computation of a GUNN layer equal those of the simultaneous layer for any partition"
+        "parameters and computation of a GUNN layer equal those of the simultaneous layer for any partition",
+        "change of an output after one gradient step, equation 10, for a linear GUNN layer",
     ]
-    undecided = [claim for (_, _, claim), found in verdicts.items() if found.verdict == UNDECIDED]
-    assert undecided == ["change of an output after one gradient step, equation 10, for a linear GUNN layer"]
+
+
+def test_equation_10_fails_by_its_sign_alone(verdicts):
+    detail = next(found.detail for (_, _, claim), found in verdicts.items() if "equation 10" in claim)
+    readings = [reading for reading in detail.split(" | ") if " (holds)" in reading]
+    assert len(readings) == 1 and "before minus after" in readings[0] and "epsilon^2.00" in readings[0]
+    assert detail.count("(fails)") == 3 and "its negative" in detail
 
 
 def test_details_say_what_holds_beside(verdicts):

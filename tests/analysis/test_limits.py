@@ -5,7 +5,10 @@ from fractions import Fraction
 import pytest
 
 import explorer
+from explorer.analysis.device import find_device
 from explorer.analysis.limits import QUANTITIES, broken, parse_limit
+from explorer.analysis.roofline import latency
+from explorer.analysis.times import LATENCIES, duration, latency_of
 from explorer.errors import ArchError
 from explorer.grammar.parser import parse_condition
 from explorer.grammar.printer import print_expr
@@ -86,3 +89,76 @@ def test_numbers_with_exponents_are_exact():
 ])  # fmt: skip
 def test_bytes_with_prefixes_are_exact(text, number):
     assert parse_condition(f"a < {text} or b > 2", "t").left.right == Number(number)
+
+
+# --- latencies of a device ---
+
+TIMES = QUANTITIES | {"train_latency": lambda cost: 90_000_000, "infer_latency": lambda cost: 30_000_000}
+
+
+@pytest.mark.parametrize("text", [
+    "train_latency <= 90ms", "infer_latency <= 0.03s and params > 0", "train_latency == 90000 us", "infer_latency > 0",
+    "train_latency <= 3 * infer_latency", "train_latency / infer_latency == 3", "not (infer_latency > 30000000 ns)",
+    "max(train_latency, infer_latency) < 0.1s or params < 1", "train_latency + 10ms <= 100ms",
+    "macs / infer_latency > 100 / 1ns", "-infer_latency < 1ms",
+])  # fmt: skip
+def test_latencies_are_compared_with_times(text):
+    assert broken(parse_limit(text), COST, TIMES) == []
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("train_latency <= 60ms", "resnet50 breaks train_latency <= 60ms: train_latency is 90 ms (told), 50% above it"),
+    ("2 * infer_latency < 1500us", "resnet50 breaks 2 * infer_latency < 1.5ms: 2 * infer_latency is 60 ms (told), 40"
+                                   " times it"),
+    ("train_latency / infer_latency < 2", "resnet50 breaks train_latency / infer_latency < 2: train_latency"
+                                          " / infer_latency is 3, 50% above it"),
+])  # fmt: skip
+def test_broken_limits_on_latencies_say_what_the_values_are(text, said):
+    assert broken(parse_limit(text), COST, TIMES, "told") == [said]
+
+
+@pytest.mark.parametrize(("text", "column", "words"), [
+    ("infer_latency <= 5", 15, "one side is a time, the other is not; write times with their unit, such as 5ms"),
+    ("params > 0 and macs <= 5ms", 21, "macs <= 5ms: one side is a time"),
+    ("train_latency + 3 <= 5ms", 15, "train_latency + 3: one side is a time"),
+    ("max(train_latency, 2) <= 5ms", 1, "one side is a time"),
+    ("not (infer_latency <= params)", 20, "one side is a time"),
+    ("infer_latency", 1, "infer_latency is a time, no condition; write one such as train_latency <= 200ms"),
+    ("infer_latencies <= 5ms", 1, "did you mean 'infer_latency'"),
+    ("infer_latency <= 5 m", 20, "'m' is unexpected here"),
+    ("infer_latency <= 5MS", 18, "'5MS' is neither a number"),
+])  # fmt: skip
+def test_times_need_their_unit(text, column, words):
+    with pytest.raises(ArchError) as raised:
+        parse_limit(text)
+    assert str(raised.value).startswith(f"--limit:1:{column}: ") and words in str(raised.value)
+
+
+@pytest.mark.parametrize(("text", "nanoseconds", "printed"), [
+    ("5ms", 5 * 10**6, "5ms"), ("1500 us", 1_500_000, "1.5ms"), ("0.3ns", Fraction(3, 10), "0.3ns"),
+    ("120s", 120 * 10**9, "120s"), ("0ms", 0, "0ns"), ("999.5us", 999_500, "999.5us"),
+])  # fmt: skip
+def test_times_are_exact_and_printed_with_their_unit(text, nanoseconds, printed):
+    number = parse_condition(f"a < {text}", "t").right
+    assert number == Number(nanoseconds, unit="ns") and print_expr(number) == printed
+    assert parse_condition(f"a < {printed}", "t").right == number
+
+
+def test_durations_for_people():
+    assert [duration(n) for n in (0, 1, 12_345, 9_999_999, Fraction(10**13, 3))] == [
+        "0 ns", "1 ns", "12.35 us", "10 ms", "3,333 s"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LATENCIES)
+def test_a_devices_latency_is_that_of_the_roofline(name):
+    found = latency_of(name, find_device("h200"), "bf16")(explorer.cost("resnet20", batch=8))
+    expected = latency(explorer.expand("resnet20"), "h200", 8, LATENCIES[name], "bf16").total
+    assert type(found) is int and found == pytest.approx(1e9 * expected, abs=1)
+
+
+def test_a_limit_falls_into_parts_with_and_without_latencies():
+    limit = parse_limit("params <= 1 and train_latency <= 1s and macs <= 3")
+    assert [print_expr(part) for part in limit.timed.parts] == ["train_latency <= 1s"]
+    assert [print_expr(part) for part in limit.untimed.parts] == ["params <= 1", "macs <= 3"]
+    assert limit.latencies == ["train_latency"] and limit.untimed.latencies == []

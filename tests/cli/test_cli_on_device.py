@@ -14,6 +14,7 @@ from explorer.cli.app import app
 from explorer.errors import UserError
 from explorer.measure import Interrupted, Largest, Latency, Measurement, MemoryUse, Ratio
 from explorer.measure.largest import Trial
+from explorer.sweep.store import Store, to_pandas
 
 NETS = ["resnet20", "resnet20 + se"]
 TIME = Latency(12.5, 12.0, 13.0, 15.0, 60, 12, 640.0, 11.5, 20, True, True)
@@ -209,3 +210,157 @@ def test_a_device_that_is_not_here_is_refused_before_anything_runs(monkeypatch, 
     monkeypatch.setattr("explorer.measure.check", check)
     assert "there is cpu; others are predicted for by name" in refused("resnet20", "--on", "cpu,cuda")
     assert pretend == []
+
+
+# --- devices that lack a number format ---
+
+
+def test_a_device_without_the_number_format_has_a_dash_and_its_reason(pretend):
+    result = call("resnet20", "--on", "h200,t4", "--dtype", "bf16", "--mode", "infer")
+    assert "t4: no time is predicted: the device t4 has no peak rate for bf16; known: fp32, fp16" in result.stdout
+    assert "h200: predicted from its maker's numbers" in result.stdout
+    row = next(line.split() for line in result.stdout.splitlines() if line.startswith(" resnet20 "))
+    assert float(row[1]) > 0 and row[4:] == ["-", "-", "-"]
+    found = json.loads(call("resnet20", "--on", "h200,t4", "--dtype", "bf16", "--format", "json").stdout)["predicted"]
+    assert found["h200"]["reason"] is None and found["t4"]["latency"] is None
+    assert found["t4"]["reason"].startswith("the device t4 has no peak rate for bf16")
+    assert "no peak rate for bf16" in refused("resnet20", "--on", "t4,v100", "--dtype", "bf16")
+
+
+def test_what_is_measured_needs_no_description_in_that_number_format(pretend):
+    """The file of the device that measures knows single precision alone."""
+    text = call("resnet20", "--on", "cpu", "--dtype", "bf16").stdout
+    assert "12.5" in text
+    assert "no time is predicted: the device epyc-1-thread has no peak rate for bf16" in text
+
+
+# --- limits on latencies ---
+
+
+def test_limits_hold_what_is_measured_and_what_is_predicted(pretend):
+    call("resnet20", "--on", "cpu,h200", "--batch", "8", "--limit", "train_latency <= 12.5ms and params < 1e6")
+    result = call("resnet20", "--on", "cpu,h200", "--limit", "train_latency < 1us and params < 1", code=1)
+    predicted = latency(explorer.expand("resnet20"), "h200").latency_ms
+    assert result.stderr.splitlines()[-3:] == [
+        "explorer: --limit: resnet20 breaks params < 1: params is 272,474, 2.72e+05 times it",
+        "explorer: --limit: resnet20 breaks train_latency < 1us: train_latency is 12.5 ms (measured on cpu),"
+        " 1.25e+04 times it",
+        f"explorer: --limit: resnet20 breaks train_latency < 1us: train_latency is {predicted:.4g} ms"
+        f" (predicted for h200), {1e3 * predicted:.3g} times it",
+    ]
+
+
+def test_both_modes_of_a_device_that_is_predicted_can_be_limited():
+    half = latency(explorer.expand("resnet20"), "h200", 8, "infer").total / 2
+    text = f"train_latency < 1s and infer_latency < {round(1e9 * half)} ns"
+    for mode in ("train", "infer"):
+        result = call("resnet20", "--on", "h200", "--batch", "8", "--mode", mode, "--limit", text, code=1)
+        assert "infer_latency is" in result.stderr and "100% above it" in result.stderr
+        assert "train_latency" not in result.stderr
+
+
+def test_a_limit_that_is_not_known_to_hold_is_not_met(monkeypatch, pretend):
+    result = call(*NETS, "--on", "cpu", "--limit", "train_latency < 1s", code=1)
+    assert "resnet20 + se is not known to meet train_latency < 1s on cpu: it asked for too much" in result.stderr
+    assert "resnet20 breaks" not in result.stderr
+    result = call("resnet20", "--on", "h200,t4", "--dtype", "bf16", "--limit", "train_latency < 1s", code=1)
+    assert "not known to meet train_latency < 1s on t4: the device t4 has no peak rate" in result.stderr
+    assert "h200" not in result.stderr
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    ([], "--limit: infer_latency needs --on DEVICE: --on cpu measures it, --on h200 predicts it"),
+    (["--on", "cpu"], "--limit: infer_latency needs --mode infer; on cpu one mode is measured at a time"),
+    (["--on", "h200", "--compile"], "--limit: infer_latency is not predicted for compiled networks"),
+])  # fmt: skip
+def test_limits_on_latencies_that_there_will_not_be_are_refused(pretend, arguments, words):
+    assert words in refused("resnet20", "--limit", "infer_latency <= 1s", *arguments)
+    assert pretend == []
+
+
+# --- part of a list ---
+
+
+def test_what_ran_counts_though_another_network_did_not(pretend):
+    """Exit code 0: not to fit is a result; 1 only where nothing could be measured."""
+    result = call(*NETS, "--on", "cpu")
+    assert "resnet20 + se on cpu: out of memory" in result.stdout and "12.5" in result.stdout
+
+
+# --- keeping what is measured ---
+
+
+def test_what_is_measured_can_be_kept(pretend, tmp_path):
+    result = call(*NETS, "--on", "cpu,h200", "--batch", "8", "--depth", "1", "--workspace", str(tmp_path))
+    assert f"kept 2 measurements in {tmp_path}" in result.stdout
+    with Store.read(tmp_path) as store:
+        first, second = sorted(store.measurements(), key=lambda one: one.numbers["outcome"])
+        rows = {row["canonical"]: row for row in store.measured()}
+    cost = explorer.cost("resnet20")
+    assert first.network == cost.graph.digest and first.environment == ENVIRONMENT
+    assert (first.setting["device"], first.setting["batch"], first.setting["layers"]) == ("cpu", 8, "balanced")
+    assert (first.numbers["latency_ms"], first.numbers["q1_ms"], first.numbers["samples"]) == (12.5, 12.0, 60)
+    assert (first.numbers["peak_bytes"], first.numbers["parameters_bytes"]) == (9_000_000, 1_100_000)
+    assert first.numbers["parts"] == PARTS and "reserved_bytes" not in first.numbers
+    assert second.numbers == {"outcome": "out of memory", "reason": "it asked for too much"}
+    row = rows["resnet20"]
+    assert (row["macs"], row["input"], row["mode"], row["device_name"]) == (cost.macs, (3, 32, 32), "train", "AMD EPYC")
+    assert row["latency_ms"] == 12.5 and rows["resnet20 + se"].get("latency_ms") is None
+    frame = to_pandas(list(rows.values()))
+    assert len(frame) == 2 and frame["latency_ms"].count() == 1
+
+
+def test_measured_again_it_stands_beside_the_earlier(pretend, tmp_path):
+    for _ in range(2):
+        result = call("resnet20", "--on", "cpu", "--workspace", str(tmp_path), "--format", "json")
+        assert json.loads(result.stdout) and result.stderr.splitlines()[-1] == f"kept 1 measurement in {tmp_path}"
+    listed = CliRunner().invoke(app, ["list", "--measurements", "--workspace", str(tmp_path)], catch_exceptions=False)
+    rows = [line.split() for line in listed.stdout.splitlines() if line.split()[:1] == ["resnet20"]]
+    assert len(rows) == 2
+    assert rows[0][1:10] == ["3x32x32", "AMD", "EPYC", "train", "fp32", "balanced", "1", "12.5", "9.00"]
+
+
+def test_ratios_say_to_what(monkeypatch, pretend, tmp_path):
+    def measure(nets, settings, **options):
+        ratio = Ratio(1.5, 1.4, 1.6, 12, "cpu")
+        return [Measurement(net, its, "ok", None, TIME, ratio if "se" in net else None, USE, None, ENVIRONMENT)
+                for net, its in zip(nets, settings, strict=True)]  # fmt: skip
+
+    monkeypatch.setattr("explorer.measure.measure", measure)
+    call(*NETS, "--on", "cpu", "--workspace", str(tmp_path))
+    with Store.read(tmp_path) as store:
+        first, second = sorted(store.measurements(), key=lambda one: one.numbers.get("ratio", 0))
+    assert "ratio" not in first.numbers and "ratio_to" not in first.numbers
+    ratio = {name: value for name, value in second.numbers.items() if name.startswith("ratio")}
+    assert ratio == {"ratio": 1.5, "ratio_q1": 1.4, "ratio_q3": 1.6, "ratio_of": "cpu", "ratio_to": first.network}
+
+
+def test_what_failed_or_was_stopped_is_not_kept(monkeypatch, pretend, tmp_path):
+    def measure(nets, settings, **options):
+        raise Interrupted([Measurement(nets[0], settings[0], "ok", None, TIME, None, USE, None, ENVIRONMENT),
+                           Measurement(nets[1], settings[1], "interrupted", memory=USE)])  # fmt: skip
+
+    monkeypatch.setattr("explorer.measure.measure", measure)
+    result = call(*NETS, "--on", "cpu", "--workspace", str(tmp_path), code=130)
+    assert "kept 1 measurement in" in result.stdout
+    with Store.read(tmp_path) as store:
+        assert [one.network for one in store.measurements()] == [explorer.cost("resnet20").graph.digest]
+
+
+def test_where_nothing_can_be_kept_nothing_is_measured(pretend, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    for arguments, words in (
+        (["--workspace", str(tmp_path)], "--workspace keeps what is measured"),
+        (["--workspace", str(tmp_path), "--on", "h200"], "--workspace keeps what is measured"),
+        (["--workspace", str(tmp_path / "file"), "--on", "cpu"], "choose another with --workspace"),
+    ):
+        assert words in refused("resnet20", *arguments), arguments
+    assert pretend == [] and [path.name for path in tmp_path.iterdir()] == ["file"]
+    with pytest.raises(UserError, match="exclude each other"):
+        CliRunner().invoke(app, ["list", "--runs", "--measurements"], catch_exceptions=False)
+
+
+def test_without_a_workspace_nothing_is_written(pretend, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    call("resnet20", "--on", "cpu")
+    assert list(tmp_path.iterdir()) == []

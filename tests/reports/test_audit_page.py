@@ -123,6 +123,13 @@ def test_bad_input_is_told(arguments, says):
     assert isinstance(done.exception, UserError) and says in str(done.exception)
 
 
+def test_a_page_that_cannot_be_written_is_refused_before_the_work(monkeypatch, tmp_path):
+    monkeypatch.setattr("explorer.analysis.audit.result.run_audit", lambda paper: pytest.fail("the audit ran"))
+    for path in ("/dev/null/all.html", str(tmp_path)):
+        done = CliRunner().invoke(app, ["audit", "gunn", "--html", path])
+        assert isinstance(done.exception, UserError) and "--html: cannot write to" in str(done.exception)
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX here")
 def test_latex_compiles(result, tmp_path):
     document = (

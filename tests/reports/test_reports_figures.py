@@ -14,14 +14,15 @@ from explorer.errors import UserError
 from explorer.reports.accuracy import accuracy_figure, points_of
 from explorer.reports.claims import compare
 from explorer.reports.columns import COLUMNS, column
-from explorer.reports.curves import best_variant, curve, curves_figure, drawn
+from explorer.reports.curves import best_variant, candidates, curve, curves_figure, drawn
 from explorer.reports.differences import differences_figure, shown
 from explorer.reports.names import family_of, is_recalibrated, short_names
-from explorer.reports.printed import printed_points
+from explorer.reports.printed import panels, printed_points
 from explorer.reports.report import write_report
 from explorer.reports.study import read
 
 MACS, TEST = COLUMNS["macs"], COLUMNS["test_error"]
+PRINTED = panels("digits", [], "macs", "test_error")
 MANY = ["resnet20", "resnet32", "resnet56", "densenet_bc(depth=22, k=12)", "densenet_bc(depth=40, k=12)"]
 
 
@@ -68,6 +69,27 @@ def test_printed_points_are_those_of_the_papers_table_2():
     assert printed_points("activations", "test_error") == printed_points("macs", "train_error") == []
 
 
+def test_the_panels_are_the_datas_own_and_both_for_the_papers_figure():
+    asked = {("digits", ""): ["cifar10"], ("cifar10", ""): ["cifar10"], ("cifar100", ""): ["cifar100"]}
+    asked |= {(data, "ms-sar/fig5"): ["cifar10", "cifar100"] for data in ("digits", "cifar10", "cifar100")}
+    for (data, experiment), datasets in asked.items():
+        assert list(panels(data, [experiment], "macs", "test_error")) == datasets
+    assert panels("digits", ["ms-sar/fig5"], "depth", "test_error") == {}
+    small, large = panels("digits", ["ms-sar/fig5"], "macs", "test_error").values()
+    assert [(a.name, a.x) for a in small] == [(b.name, b.x) for b in large]  # costs are printed once
+    assert [100 * large[0].y, 100 * large[-1].y] == pytest.approx([31.87, 16.92])
+
+
+def test_both_panels_of_the_papers_figure_are_drawn_and_said_to_be_printed(many):
+    both = panels("digits", ["ms-sar/fig5"], "macs", "test_error")
+    _, *papers = accuracy_figure(points_of(many, MACS, TEST), both, MACS, TEST).axes
+    assert [axes.get_ylabel() for axes in papers] == ["test error on CIFAR-10 (%)", "test error on CIFAR-100 (%)"]
+    for axes, points in zip(papers, both.values(), strict=True):
+        assert "as printed" in axes.get_title(loc="left") and "not ours" in axes.get_title(loc="left")
+        drawn_at = {tuple(place) for line in axes.lines for place in line.get_xydata()}
+        assert {(point.x, 100 * point.y) for point in points} <= drawn_at
+
+
 def visible_texts(figure):
     """The boxes of all labels inside the panels, in pixels."""
     figure.canvas.draw()
@@ -79,7 +101,7 @@ def visible_texts(figure):
 
 def test_labels_of_the_accuracy_figure_do_not_overlap(many):
     points = points_of(many, MACS, TEST)
-    figure = accuracy_figure(points, printed_points("macs", "test_error"), MACS, TEST)
+    figure = accuracy_figure(points, PRINTED, MACS, TEST)
     found = list(visible_texts(figure))
     assert {text.get_text() for _, text, _ in found} >= {
         "resnet20",
@@ -99,13 +121,13 @@ def test_labels_of_the_accuracy_figure_do_not_overlap(many):
 
 def test_the_cost_axis_is_logarithmic_only_where_needed(many, sound):
     (near,) = read(sound).studies
-    wide = accuracy_figure(points_of(many, MACS, TEST), [], MACS, TEST)
-    narrow = accuracy_figure(points_of(near, MACS, TEST), [], MACS, TEST)
+    wide = accuracy_figure(points_of(many, MACS, TEST), {}, MACS, TEST)
+    narrow = accuracy_figure(points_of(near, MACS, TEST), {}, MACS, TEST)
     assert (wide.axes[0].get_xscale(), narrow.axes[0].get_xscale()) == ("log", "linear")
 
 
 def test_what_is_printed_is_said_to_be(many):
-    figure = accuracy_figure(points_of(many, MACS, TEST), printed_points("macs", "test_error"), MACS, TEST)
+    figure = accuracy_figure(points_of(many, MACS, TEST), PRINTED, MACS, TEST)
     ours, paper = figure.axes
     assert "printed" in paper.get_title(loc="left") and "not ours" in paper.get_title(loc="left")
     assert "as printed" in paper.get_xlabel() and "CIFAR-10" in paper.get_ylabel()
@@ -128,7 +150,7 @@ def test_an_unknown_column_gives_the_nearest():
 def test_curves_are_means_over_finished_trials(trouble):
     findings = read(trouble)
     row = findings.studies[0].groups[0].rows[1]  # its seed 1 failed
-    found = curve(row, findings.history, "validation_error")
+    found = curve(row, findings.history([row]), "validation_error")
     last = [history(trial.test_error)[-1].validation_error for trial in row.done]
     assert found.epochs == tuple(range(1, 21)) and len(last) == 3
     assert found.mean[-1] == pytest.approx(100 * sum(last) / 3)
@@ -138,7 +160,7 @@ def test_curves_are_means_over_finished_trials(trouble):
 def test_every_scale_set_has_its_column_of_curves(trouble):
     findings = read(trouble)
     group = findings.studies[0].groups[1]
-    figure = curves_figure(group, findings.history)
+    figure = curves_figure(group, findings.history(group.rows))
     titles = [axes.get_title(loc="left") for axes in figure.axes[:3]]
     assert titles == ["{1}", "{2}", "{1,2}"] and len(figure.axes) == 9
     assert [len(axes.lines) for axes in figure.axes] == [2] * 9  # the plain network and the other
@@ -147,17 +169,27 @@ def test_every_scale_set_has_its_column_of_curves(trouble):
 def test_bands_are_one_standard_deviation_to_each_side(trouble):
     findings = read(trouble)
     group = findings.studies[0].groups[1]
-    found = curve(group.rows[1], findings.history, "train_error")
-    band = curves_figure(group, findings.history).axes[3].collections[1].get_paths()[0].get_extents()
+    epochs = findings.history(group.rows)
+    found = curve(group.rows[1], epochs, "train_error")
+    band = curves_figure(group, epochs).axes[3].collections[1].get_paths()[0].get_extents()
     assert band.y0 == pytest.approx(min(m - s for m, s in zip(found.mean, found.std, strict=True)))
     assert band.y1 == pytest.approx(max(m + s for m, s in zip(found.mean, found.std, strict=True)))
+
+
+def test_a_single_epoch_has_a_bar_in_place_of_a_band(trouble):
+    (study,) = read(trouble).studies
+    group = study.groups[1]
+    short = {trial.id: history(trial.test_error, epochs=1) for row in group.rows for trial in row.done}
+    found = curve(group.rows[1], short, "validation_error")
+    bars = curves_figure(group, short).axes[6].collections[1].get_segments()[0]
+    assert [y for _, y in bars] == pytest.approx([found.mean[0] - found.std[0], found.mean[0] + found.std[0]])
 
 
 def test_of_many_scale_sets_the_best_on_validation_are_drawn(tmp_path):
     write_sweep(tmp_path, lambda base, s, seed: 0.3 + 0.01 * sum(s) + 0.001 * seed, scales=(1, 2, 3, 4), seeds=2)
     findings = read(tmp_path)
     (group,) = findings.studies[0].groups
-    plain, rows = drawn(group, findings.history)
+    plain, rows = drawn(group, findings.history(candidates(group)))
     assert plain is group.plain and len(group.variants) == 15 and len(rows) == 7
     assert max(sum(row.scales) for row in rows) <= 5
     assert best_variant(group).scales == (1,)

@@ -75,7 +75,8 @@ def answer():
     outcome = {"status": "done", "message": None, "steps": 5, "train_error": 0.5, "train_loss": 1.0}
     outcome |= {"validation_error": 0.25, "test_error": 0.125, "test_loss": 0.75, "seconds": 0.1}
     moments = {"started": "2020-01-01T00:00:00.000+00:00", "finished": "2020-01-01T00:00:01.000+00:00"}
-    return {"outcome": outcome | {"history": [epoch]}, "environment": {"threads": 1}} | moments
+    outcome |= {"history": [epoch], "observations": [{"epoch": 0, "name": "seen", "value": {"layers": [1, 2]}}]}
+    return {"outcome": outcome, "environment": {"threads": 1}} | moments
 
 
 def asleep(payload):
@@ -91,8 +92,8 @@ def eventful(payload):
     found = pretend(payload)
     if payload["seed"]:
         message = ["", "the loss was not finite in epoch 1", "out of memory: tried to get 9 GB"][payload["seed"]]
-        outcome = {"status": ["", "diverged", "failed"][payload["seed"]], "message": message, "history": []}
-        found["outcome"] = dict.fromkeys(found["outcome"]) | outcome
+        outcome = {"status": ["", "diverged", "failed"][payload["seed"]], "message": message}
+        found["outcome"] = dict.fromkeys(found["outcome"]) | outcome | {"history": [], "observations": []}
     return found
 
 

@@ -55,8 +55,9 @@ UNREACHABLE = "no Ray cluster answers at 127.0.0.1:9" if find_spec("ray") else "
 )
 def test_bad_input_is_one_sentence_and_changes_nothing(tmp_path, arguments, message):
     filled(tmp_path, trial("a"))
-    with closing(sqlite3.connect(tmp_path / FILE)) as database:
-        database.execute(f"PRAGMA user_version = {VERSION + 1}")
+    if "version" in message:
+        with closing(sqlite3.connect(tmp_path / FILE)) as database:
+            database.execute(f"PRAGMA user_version = {VERSION + 1}")
     before = (tmp_path / FILE).read_bytes()
     done = explorer(*arguments, "--workspace", tmp_path)
     assert done.returncode == 2

@@ -15,6 +15,7 @@ from explorer.sweep.candidates import Selection, scale_candidates
 from explorer.sweep.files import experiments, is_file, load, read
 from explorer.sweep.listing import listings
 from explorer.sweep.sampling import DesignSpace
+from explorer.sweep.store import Store
 from explorer.train.budget import parse_budget
 from explorer.train.data import SOURCES
 from explorer.train.recipes import recipe_named
@@ -30,11 +31,13 @@ modifiers = ["se"]
 input = "3x32x32"
 where = "macs <= 1e9"
 batch = 8
+on = "h200"
 seeds = 2
 data = ["cifar10", "cifar100"]
 stand_in = "digits"
 budget = "2epochs"
 recipe = "nesterov"
+observe = ["channel-pairs"]
 
 [axes]
 depth = [16, 22]
@@ -71,9 +74,11 @@ def test_every_entry_is_read():
         (SHAPE,),
         8,
         (space,),
+        "h200",
     )
     assert (found.title, found.about, found.seeds) == ("Everything", "Each entry once.", 2)
     assert (found.budget, found.recipe) == ("2epochs", "nesterov")
+    assert found.observe == ("channel-pairs",)
     assert found.data_for("full") == ("cifar10", "cifar100") and found.data_for("5epochs") == ("digits",)
 
 
@@ -103,6 +108,10 @@ BROKEN = [
     ('networks = "a"\nwhere = "__import__(1) <= 2 or exec"', "f.toml:2:1: --where"),
     ('networks = "a"\ninput = "32x32"', "f.toml:2:1: --input: '32x32' is not channels x height x width"),
     ('networks = "a"\ninput = ["3x8x8", "3x8x8"]', "3x8x8 is given twice"),
+    ('networks = "a"\nwhere = "infer_latency <= 5"', "f.toml:2:1: --where:1:15: infer_latency <= 5: one"),
+    ('networks = "a"\non = 3', "f.toml:2:1: on is a text"),
+    ('networks = "a"\non = "a1000"', "f.toml:2:1: --on: no device is called 'a1000'"),
+    ('networks = "a"\non = "cuda:1"', "f.toml:2:1: --on: a sweep predicts, it does not measure on cuda:1"),
     ('networks = "a"\nbatch = 0', "f.toml:2:1: --batch: 0 is not"),
     ('networks = "a"\nmodifiers = ["se", "+ se"]', "'se' is given twice"),
     ('networks = "a"\nmodifiers = [""]', "--modifier: it is empty"),
@@ -119,6 +128,8 @@ BROKEN = [
     ("[[space]]\nname='b'\nnetwork = 'wrn(16, k = k)'\ndraw = {k = '3'}\n" * 2, "two spaces are called 'b'"),
     ('networks = "a"\nbudget = "5"', "f.toml:2:1: --budget: '5' is neither"),
     ('networks = "a"\nrecipe = "adam"', "f.toml:2:1: --recipe: there is no recipe 'adam'"),
+    ('networks = "a"\nobserve = "channel-pair"', "f.toml:2:1: observe: there is no 'channel-pair'; did you mean"),
+    ('networks = "a"\nobserve = 3', "f.toml:2:1: observe is a list of texts"),
     ('networks = "a"\nreported = ["ms-sar 3"]', "f.toml:2:1: reported is for the papers' experiments"),
     ("x = " + "[" * 5000, "f.toml"),
     ("#" * 200_001, "a sweep file is small"),
@@ -142,11 +153,13 @@ def test_the_documents_examples_have_candidates(text):
 
 EXPERIMENTS = {
     "gunn/fig3": set(),
+    "gunn/singularities": set(),
     "gunn/table5": {"gunn 5"},
     "ms-sar/fig5": {"ms-sar 2"},
     "ms-sar/stages": {"ms-sar 3"},
     "ms-sar/strategies": {"ms-sar 3"},
     "ms-sar/table3": {"ms-sar 3"},
+    "seqconv/fig5": set(),
     "seqconv/table3": {"seqconv 3", "seqconv text 4.3"},
     "seqconv/table5": {"seqconv 5"},
 }
@@ -218,6 +231,27 @@ def test_a_file_is_swept(tmp_path, monkeypatch):
     text = call("mine.toml", "--no-train")
     assert text.count("3x64x64") == 3 and "6 candidates" in text
     assert [path.name for path in tmp_path.iterdir()] == ["mine.toml"]
+
+
+def test_what_a_file_observes_is_stored_and_nothing_else_changes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = 'networks = ["cifar_resnet(n=1, widths=[2,2,2]) + gunn(1, residual = no)"]\nbudget = "1epoch"\nseeds = 1\n'
+    (tmp_path / "seeing.toml").write_text(text + 'observe = ["channel-pairs"]\n')
+    (tmp_path / "blind.toml").write_text(text)
+    for name in ("seeing", "blind"):
+        call(f"{name}.toml", "--workspace", name, "--workers", "1")
+    with Store.read("seeing") as seeing, Store.read("blind") as blind:
+        (trial,), (same,), (run,) = seeing.trials(), blind.trials(), seeing.runs()
+        assert run.config["execution"]["observe"] == ["channel-pairs"] and "execution" not in blind.runs()[0].config
+        assert "observe" in trial.environment and "observe" not in same.environment
+        assert trial.id != same.id and (trial.test_loss, trial.train_loss) == (same.test_loss, same.train_loss)
+        assert [(one.epoch, one.name) for one in seeing.observations()[trial.id]] == [
+            (0, "channel-pairs"),
+            (1, "channel-pairs"),
+        ]
+        assert len(seeing.observations()[trial.id][0].value["layers"]) == 4
+        assert blind.observations() == {}
+    assert "channel-pairs observed" in (tmp_path / "seeing" / "report" / "report.html").read_text()
 
 
 WRONG = [

@@ -57,7 +57,7 @@ class Driver:
     def outcome(self) -> tuple:
         """All that the store holds of trials."""
         with Store.read(self.workspace) as store:
-            return {trial.id: trial for trial in store.trials()}, store.history()
+            return {trial.id: trial for trial in store.trials()}, store.history(), store.observations()
 
     def assert_workers_are_gone(self) -> None:
         end = time.monotonic() + 10

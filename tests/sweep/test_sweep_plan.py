@@ -22,10 +22,12 @@ from explorer.sweep.candidates import (
     parse_scales,
     scale_candidates,
 )
-from explorer.sweep.plan import check_memory, check_seed, check_seeds, no_answer, plan_trials
+from explorer.sweep.plan import Trial, check_memory, check_seed, check_seeds, no_answer, plan_trials
 from explorer.sweep.progress import Forecast
+from explorer.sweep.records import CandidateRecord, NetworkRecord
 from explorer.train.budget import Budget
 from explorer.train.data import Dataset, Part
+from explorer.train.execution import Execution
 from explorer.train.recipes import RECIPES
 
 SHAPE = (3, 32, 32)
@@ -142,6 +144,26 @@ def test_whatever_can_change_the_result_changes_the_identity(candidates):
     assert len(set(identities)) == len(identities) == 7 * 8
 
 
+@pytest.mark.parametrize(
+    ("execution", "id_before"),
+    [
+        (Execution(), "b9ebdd8ca12e0fcba4b7d876f27f15e2189bb379a0c8c4b7a0ff1c8d4b5f66d4"),
+        (
+            Execution("reference", "bf16", True, True, 2),
+            "9464696c2eb7741cd5d3028701e87b61b2b8d420058e50adb72fef429614d8f6",
+        ),
+    ],
+)
+def test_what_observes_nothing_is_the_trial_that_it_was_before_anything_could_be_observed(execution, id_before):
+    network = NetworkRecord("digest", "net", "net", (3, 32, 32), 1, 2, 3, 4, 5)
+    trial = Trial(CandidateRecord("net", "net", None, network), "digits", "print", RECIPE, 7, Budget(2, "epochs"))
+    assert replace(trial, execution=execution).id == id_before
+    assert "observe" not in replace(trial, execution=execution).payload("cpu")["execution"]
+    observing = replace(trial, execution=replace(execution, observe=("channel-pairs",)))
+    assert observing.id != id_before
+    assert Execution(**json.loads(json.dumps(observing.payload("cpu")))["execution"]) == observing.execution
+
+
 def test_the_identity_is_the_same_in_another_process(candidates):
     """Hashes of sets and strings differ between processes; this one must not."""
     program = (
@@ -173,8 +195,9 @@ def test_the_forecast_goes_by_multiply_adds_and_workers(candidates):
 
 def test_a_trial_without_an_answer_is_recorded_as_failed(candidates):
     trial = planned(candidates)[0]
-    record, history = trial.ended(no_answer("2020-01-01T00:00:00", "killed twice"))
-    assert (record.id, record.status, record.message, history) == (trial.id, "failed", "killed twice", ())
+    record, history, observations = trial.ended(no_answer("2020-01-01T00:00:00", "killed twice"))
+    assert (record.id, record.status, record.message) == (trial.id, "failed", "killed twice")
+    assert history == observations == ()
     assert record.test_error is record.seconds is record.best_epoch is None
 
 

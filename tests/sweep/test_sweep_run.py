@@ -4,17 +4,21 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import sweep_tasks
 
 from explorer.errors import UserError
+from explorer.reports.study import read
 from explorer.sweep import run
 from explorer.sweep.engine import usable_cores
 from explorer.sweep.placing import worker_environment
 from explorer.sweep.progress import Progress
 from explorer.sweep.run import sweep, train_one
 from explorer.sweep.store import Store
+from explorer.train.files import checkpoint_of
+from explorer.train.recipes import recipe_of
 
 TINY = "cifar_resnet(n=1, widths=[2,2,2])"
 SHORT = {"budget": "1epoch", "workers": 2}
@@ -256,3 +260,40 @@ def test_bad_input_is_refused_for_costs_alone_too(wrong):
 def test_workers_on_a_processor_have_one_thread():
     assert worker_environment("cpu")["OMP_NUM_THREADS"] == "1"
     assert worker_environment("cuda") == {}
+
+
+# -- what does not fit any more -----------------------------------------------------------------------------
+
+
+def test_a_damaged_checkpoint_is_set_aside_in_a_sweep_and_refused_in_a_training(finished, tmp_path):
+    wanted = next(
+        trial
+        for trial in finished[1].trials
+        if trial.seed == 0 and trial.network == finished[1].candidates[0].network.digest
+    )
+    checkpoint = checkpoint_of(tmp_path, wanted.id)
+    checkpoint.parent.mkdir()
+    checkpoint.write_bytes(b"cut short")
+    with pytest.raises(UserError, match=r"is damaged or no checkpoint .*; delete it to begin anew"):
+        train_one(TINY, budget="1epoch", workspace=tmp_path)
+    events: list[Progress] = []
+    (trial,) = sweep([TINY], None, seeds=1, workspace=tmp_path, progress=events.append, **SHORT).trials
+    assert (trial.id, trial.status, trial.test_error) == (wanted.id, "done", wanted.test_error)
+    (notice,) = [event.notice for event in events if event.notice]
+    assert "is damaged or no checkpoint" in notice and notice.endswith("and the trial has begun anew")
+    assert [path.name for path in checkpoint.parent.iterdir()] == [f"{checkpoint.name}.damaged"]
+
+
+def test_after_a_recipe_has_changed_a_run_is_of_the_new_trials_and_the_old_ones_stay(pretended, monkeypatch, tmp_path):
+    before, _ = pretended(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "recipe_of", lambda *given: replace(recipe_of(*given), lr=0.07))
+        after, ran = pretended(1)
+        assert (after.run, ran, after.found) == (before.run, 2, 0)
+        assert {trial.recipe["lr"] for trial in after.trials} == {0.07}
+        (study,) = read(tmp_path / "work").studies
+        assert {trial.id for trial in study.trials} == {trial.id for trial in after.trials} and not study.missing
+    with Store.read(tmp_path / "work") as store:
+        assert {trial.id for trial in store.trials()} == {trial.id for trial in (*before.trials, *after.trials)}
+        assert len(store.frame()) == 4
+    assert pretended(1)[0].trials == before.trials  # changed back: found again

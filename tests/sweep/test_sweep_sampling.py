@@ -6,8 +6,9 @@ from collections import Counter
 import pytest
 
 import explorer
+from explorer.analysis.limits import QUANTITIES
 from explorer.errors import UserError
-from explorer.sweep import listing, search
+from explorer.sweep import search
 from explorer.sweep.candidates import Selection
 from explorer.sweep.listing import candidates_of, list_fits, listings
 from explorer.sweep.sampling import DesignSpace, check_space, family
@@ -148,6 +149,8 @@ def test_what_is_no_space(changed, words):
 
 
 def test_scales_are_for_networks():
+    with pytest.raises(UserError, match="--modifier: it applies to networks"):
+        listings(Selection(modifiers=("se",), spaces=(SPACE,)))
     with pytest.raises(UserError, match="--scales: it applies to networks"):
         listings(Selection(scales=(1, 2), spaces=(SPACE,)))
 
@@ -233,7 +236,7 @@ def test_what_stands_in_the_way_of_costly_limits_is_said():
 
 def test_a_device_adds_its_own_quantities():
     """What is predicted for a device is one more quantity, given by whoever knows the device."""
-    measures = listing.MEASURES | {"latency_ms": lambda cost: cost.macs / 1e7}
+    measures = dict(QUANTITIES) | {"latency_ms": lambda cost: cost.macs / 1e7}
     (found,) = listings(Selection(("wrn(16, k=1..4)",), where="latency_ms <= 15"), measures=measures)
     expected = [f"wrn(16, k = {k})" for k in (1, 2, 3, 4) if explorer.cost(f"wrn(16, k={k})").macs <= 15e7]
     assert sorted(fit.candidate.text for fit in found.fits) == expected

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from explorer.errors import UserError
-from explorer.sweep.records import CandidateRecord, DataRecord, EpochRecord, NetworkRecord, TrialRecord
+from explorer.sweep.records import CandidateRecord, DataRecord, EpochRecord, NetworkRecord, Observation, TrialRecord
 from explorer.sweep.schema import FILE, VERSION
 from explorer.sweep.store import Store, to_pandas
 
@@ -16,6 +16,7 @@ PLAIN = CandidateRecord("net a", "net a", (), NETWORK)
 SCALED = CandidateRecord("net a + mssar(1,2)", "net a", (1, 2), OTHER)
 DATA = DataRecord("print", "blank", (3, 32, 32), 10, 20, 10, 30, "blank images", "of nothing")
 EPOCHS = (EpochRecord(1, 0.5, 0.1, 2.0, 0.9, 2.1, 0.8), EpochRecord(2, 1.0, 0.01, None, 0.9, None, None))
+SEEN = (Observation(0, "pairs", {"layers": [1, None]}), Observation(1, "a", 0.5), Observation(1, "pairs", []))
 
 
 def trial(name="trial", network="digest-a", seed=0, **more):
@@ -39,8 +40,9 @@ def begin(store, trials=("trial",), **config):
 
 def test_what_is_recorded_is_read_back_by_another_process_of_the_store(store, tmp_path):
     run = begin(store)
-    store.record(trial(), EPOCHS)
+    store.record(trial(), EPOCHS, SEEN)
     with Store.read(tmp_path / "work") as other:
+        assert other.observations([run]) == other.observations() == {"trial": list(SEEN)}
         assert other.trials([run]) == other.trials() == [trial()]
         assert other.history([run]) == other.history() == {"trial": list(EPOCHS)}
         assert other.candidates([run]) == [PLAIN, SCALED]
@@ -66,11 +68,12 @@ def test_a_finished_trial_is_never_replaced(store):
 
 def test_a_failed_trial_is_replaced_with_its_history(store):
     begin(store)
-    store.record(trial(status="failed", message="died"), EPOCHS)
+    store.record(trial(status="failed", message="died"), EPOCHS, SEEN)
     assert store.finished(["trial"]) == set()
-    store.record(trial(), EPOCHS[:1])
+    store.record(trial(), EPOCHS[:1], SEEN[1:])
     assert store.trials() == [trial()]
     assert store.history() == {"trial": [EPOCHS[0]]}
+    assert store.observations() == {"trial": list(SEEN[1:])}
     assert store.finished(["trial", "unknown"]) == {"trial"}
 
 
@@ -78,8 +81,10 @@ def test_a_trial_and_its_history_are_one_transaction(store):
     begin(store)
     with pytest.raises(sqlite3.IntegrityError):
         store.record(trial(), [EPOCHS[0], replace(EPOCHS[1], lr=None)])
+    with pytest.raises(sqlite3.IntegrityError):
+        store.record(trial(), EPOCHS, [replace(SEEN[0], value=None)])
     assert store.trials() == []
-    assert store.history() == {}
+    assert store.history() == store.observations() == {}
 
 
 def test_the_same_command_is_the_same_run(store):

@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from test_sweep_store import DATA, EPOCHS, NETWORK, PLAIN, SCALED, begin, trial
+from test_sweep_store import DATA, EPOCHS, NETWORK, PLAIN, SCALED, SEEN, begin, trial
 
 from explorer.errors import UserError
 from explorer.sweep.importing import Imported, import_stores
-from explorer.sweep.opening import RESERVE, DiskFull
+from explorer.sweep.opening import RESERVE, DiskFull, digest
 from explorer.sweep.records import MeasurementRecord
 from explorer.sweep.schema import APPLICATION_ID, FILE, STEPS, VERSION
 from explorer.sweep.store import Store
@@ -45,23 +45,39 @@ def version_1(folder):
     return folder
 
 
+def version_2(folder):
+    """A store as the second release left it: what the first wrote, environments apart."""
+    version_1(folder)
+    with closing(sqlite3.connect(folder / FILE)) as database:
+        database.create_function("sha256", 1, digest)
+        database.executescript(STEPS[1])
+        database.execute("PRAGMA user_version = 2")
+        database.commit()
+    return folder
+
+
+OLDER = {1: version_1, 2: version_2}
+
+
+@pytest.mark.parametrize("version", OLDER)
 @pytest.mark.parametrize("action", [Store.open, Store.read])
-def test_an_older_store_is_copied_and_brought_up_to_date(tmp_path, action):
-    folder = version_1(tmp_path / "old")
+def test_an_older_store_is_copied_and_brought_up_to_date(tmp_path, action, version):
+    folder = OLDER[version](tmp_path / "old")
     before = schema(folder / FILE)
     with action(folder) as store:
         assert store.trials() == [trial("one"), trial("two")]
         assert store.history() == {name: [EPOCHS[0]] for name in ("one", "two")}
-        assert store.measurements() == []
-    backup = folder / "explorer.version-1.sqlite"
+        assert (store.measurements(), store.observations()) == ([], {})
+    backup = folder / f"explorer.version-{version}.sqlite"
     assert schema(backup) == before
     with closing(sqlite3.connect(backup)) as database:
-        assert database.execute("PRAGMA user_version").fetchone() == (1,)
+        assert database.execute("PRAGMA user_version").fetchone() == (version,)
         assert database.execute("SELECT count(*) FROM history").fetchone() == (2,)
 
 
-def test_an_older_store_becomes_the_same_as_a_new_one(tmp_path):
-    old = version_1(tmp_path / "old")
+@pytest.mark.parametrize("version", OLDER)
+def test_an_older_store_becomes_the_same_as_a_new_one(tmp_path, version):
+    old = OLDER[version](tmp_path / "old")
     Store.open(old).close()
     Store.open(tmp_path / "new").close()
     assert schema(old / FILE) == schema(tmp_path / "new" / FILE)
@@ -70,17 +86,18 @@ def test_an_older_store_becomes_the_same_as_a_new_one(tmp_path):
         assert database.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
-def test_a_step_that_fails_leaves_the_older_store_as_it_was(tmp_path):
-    folder = version_1(tmp_path / "old")
+@pytest.mark.parametrize(("version", "table"), [(1, "measurements"), (1, "observations"), (2, "observations")])
+def test_a_step_that_fails_leaves_the_older_store_as_it_was(tmp_path, version, table):
+    folder = OLDER[version](tmp_path / "old")
     with closing(sqlite3.connect(folder / FILE)) as database:
-        database.execute("CREATE TABLE measurements (in_the_way)")
+        database.execute(f"CREATE TABLE {table} (in_the_way)")
         database.commit()
     before = schema(folder / FILE)
-    with pytest.raises(UserError, match="measurements"):
+    with pytest.raises(UserError, match=table):
         Store.open(folder)
     assert schema(folder / FILE) == before
     with closing(sqlite3.connect(folder / FILE)) as database:
-        assert database.execute("PRAGMA user_version").fetchone() == (1,)
+        assert database.execute("PRAGMA user_version").fetchone() == (version,)
         assert database.execute("SELECT count(*) FROM trials").fetchone() == (2,)
 
 
@@ -99,14 +116,14 @@ def filled(folder, *trials, history=EPOCHS, **config):
     with Store.open(folder) as store:
         begin(store, [found.id for found in trials], **config)
         for found in trials:
-            store.record(found, history)
+            store.record(found, history, SEEN if history else ())
     return folder
 
 
 def contents(folder):
     with Store.read(folder) as store:
         runs = [replace(run, id=0, created="") for run in store.runs()]
-        return store.trials(), store.history(), store.candidates(), store.measurements(), runs
+        return store.trials(), store.history(), store.observations(), store.candidates(), store.measurements(), runs
 
 
 def test_what_another_store_has_comes_in_once(tmp_path):
@@ -118,6 +135,7 @@ def test_what_another_store_has_comes_in_once(tmp_path):
     with Store.read(here) as store:
         assert store.trials() == [trial("a"), trial("b", seed=1)]
         assert store.history() == {"a": list(EPOCHS), "b": list(EPOCHS)}
+        assert store.observations() == {"a": list(SEEN), "b": list(SEEN)}
         assert [(run.config, run.planned, run.finished) for run in store.runs()] == [({"n": 1}, 1, 1), ({"n": 2}, 2, 2)]
         assert store.candidates([2]) == [PLAIN, SCALED]
         assert store.measurements() == [MEASUREMENT]
@@ -139,7 +157,7 @@ def test_of_a_trial_in_both_a_finished_one_wins_and_of_two_ours(tmp_path):
             "b": ("done", None),
             "c": ("failed", "died"),
         }
-        assert store.history() == {"a": list(EPOCHS)}
+        assert (store.history(), store.observations()) == ({"a": list(EPOCHS)}, {"a": list(SEEN)})
 
 
 def test_the_same_command_in_both_is_one_run(tmp_path):
@@ -158,8 +176,9 @@ def test_halves_put_together_in_either_order_are_the_whole(tmp_path):
         assert contents(tmp_path / name) == contents(whole)
 
 
-def test_an_older_store_comes_in_and_stays_as_it_was(tmp_path):
-    old = version_1(tmp_path / "old")
+@pytest.mark.parametrize("version", OLDER)
+def test_an_older_store_comes_in_and_stays_as_it_was(tmp_path, version):
+    old = OLDER[version](tmp_path / "old")
     before = (old / FILE).read_bytes()
     assert import_stores(tmp_path / "here", [old]) == [Imported(2, 0)]
     assert (old / FILE).read_bytes() == before

@@ -1,11 +1,13 @@
 """Budgets and recipes: what is read, what is refused, and each paper's own settings and schedule."""
 
 import json
+import re
 from dataclasses import asdict, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 import explorer
 from explorer.analysis.training import training_macs
@@ -133,12 +135,65 @@ def test_each_papers_settings(network, data, epochs, batch, lr, drops, nesterov)
         assert recipe.lr_at(epoch / epochs) == pytest.approx(lr / 10 ** sum(epoch >= drop for drop in drops))
 
 
+@pytest.mark.parametrize(
+    ("network", "epochs", "batch", "lr", "drops", "decay", "weight_decay", "nesterov"),
+    [
+        ("wrn-28-10", 200, 128, 0.1, (60, 120, 160), 0.2, 5e-4, True),
+        ("resnext29-8x64d", 300, 128, 0.1, (150, 225), 0.1, 5e-4, True),
+        ("preact-resnet164", 164, 128, 0.1, (82, 123), 0.1, 1e-4, False),
+        ("resnet110-sd", 500, 128, 0.1, (250, 375), 0.1, 1e-4, True),
+        ("resnet1202-sd", 300, 128, 0.1, (150, 225), 0.1, 1e-4, True),
+        ("pyramidnet-164-a270", 300, 128, 0.1, (150, 225), 0.1, 1e-4, True),
+        ("sparsenet-40-24", 300, 64, 0.1, (150, 225), 0.1, 1e-4, True),
+    ],
+)
+def test_the_settings_of_what_was_trained_otherwise(network, epochs, batch, lr, drops, decay, weight_decay, nesterov):
+    recipe = recipe_for(network, "cifar")
+    assert (epochs_of(recipe), recipe.batch, recipe.nesterov) == (epochs, batch, nesterov)
+    assert (recipe.weight_decay, recipe.momentum, recipe.dampening) == (weight_decay, 0.9, 0)
+    for epoch in range(epochs):
+        assert recipe.lr_at(epoch / epochs) == pytest.approx(lr * decay ** sum(epoch >= drop for drop in drops))
+
+
+def test_shake_shake_differs_between_the_two_cifars():
+    """Half a cosine from a rate that is in proportion to the batch."""
+    for network, batch, lr, weight_decay in (
+        ("shakeshake-26-2x96d", 128, 0.2, 1e-4),
+        ("shakeshake-29-2x4x64d", 32, 0.025, 5e-4),
+    ):
+        recipe = recipe_for(network, "cifar")
+        assert (epochs_of(recipe), recipe.batch, recipe.weight_decay) == (1800, batch, weight_decay)
+        assert [recipe.lr_at(part) for part in (0, 0.5)] == pytest.approx([lr, lr / 2])
+        assert recipe.lr_at(1 - 1e-6) < 1e-6
+
+
 def test_which_error_each_paper_reports():
     assert recipe_for("seqresnet-b22", "imagenet").reports == "best"
     assert recipe_for("seqresnet-b22", "imagenet").within == pytest.approx(0.9)
-    assert SETTINGS[recipe_for("resnet32", "cifar").name].runs == 3
+    for depth in (110, 1202):
+        recipe = recipe_for(f"resnet{depth}-sd", "cifar")
+        assert (recipe.reports, recipe.within) == ("best", 1)
+    runs = {"resnet32": 3, "wrn-28-10": 5, "resnext29-8x64d": 10, "densenet100": 1}
+    assert {network: SETTINGS[recipe_for(network, "cifar").name].runs for network in runs} == runs
     others = ("ms-sar-cifar-resnet", "ms-sar-cifar-densenet", "seqconv-cifar", "gunn-cifar", "gunn-imagenet")
     assert {RECIPES[name].reports for name in others} == {"final"}
+
+
+@pytest.mark.parametrize(
+    ("network", "dropouts", "zeros"),
+    [
+        ("seqresnet(k=8, r=2, N=1)", 3 * 2 + 2 + 1, r"stage\d\.layer2\.group\d+\.conv"),  # blocks, extensions, last 1x1
+        ("seqresnet-b22", 0, r"stage\d(\.seq_block\d)?\.layer2\.group\d+\.conv2"),  # the last of a group's two
+        ("gunn15", 0, None),
+    ],
+)
+def test_dropout_and_zeros_to_begin_with_are_the_networks(network, dropouts, zeros):
+    """SeqConv 4.2: on CIFAR before the last 1x1 and each layer but the first; zero: a residual block's second layer."""
+    model = explorer.build(network)
+    assert sum(isinstance(layer, nn.Dropout) for layer in model.modules()) == dropouts
+    empty = {name for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d) and not layer.weight.any()}
+    wanted = {name for name, _ in model.named_modules() if zeros and re.fullmatch(zeros, name)}
+    assert empty == wanted and bool(empty) == bool(zeros)
 
 
 def test_every_training_method_of_the_tables_has_a_recipe():

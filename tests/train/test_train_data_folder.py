@@ -1,5 +1,6 @@
 """Image folders: what is read from where, what is refused, and the customary transforms, beside torchvision's own."""
 
+import re
 import shutil
 import subprocess
 
@@ -10,6 +11,7 @@ from PIL import Image
 
 from explorer.errors import UserError
 from explorer.train.data import Augmentation, Files, load, source
+from explorer.train.data import parts as parts_module
 from explorer.train.data import streamed as streamed_module
 from explorer.train.data.decode import centred, pixels, zoom, zoomed
 from explorer.train.data.feeds import Feeds
@@ -104,6 +106,23 @@ def test_other_files_are_left_out(fruit):
     (fruit / "train" / ".cache").mkdir()
     assert read(fruit).fingerprint == read(fruit).fingerprint
     assert len(read(fruit).train) == 43
+
+
+def test_the_fingerprint_sees_what_is_in_the_files_of_a_small_folder(fruit, shared, monkeypatch):
+    image = fruit / "val" / "pear" / "000.png"
+    before, content = read(fruit).fingerprint, image.read_bytes()
+    image.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    changed = read(fruit).fingerprint
+    assert before == read(shared).fingerprint != changed
+    monkeypatch.setattr(parts_module, "READ", 0)
+    assert read(shared).fingerprint == read(fruit).fingerprint not in (before, changed)
+
+
+def test_a_file_that_cannot_be_read_is_named(fruit):
+    data = read(fruit)
+    (image := fruit / "val" / "pear" / "000.png").unlink()
+    with pytest.raises(UserError, match=rf"--data: cannot read {re.escape(str(image))}: No such file"):
+        _ = data.fingerprint
 
 
 def test_the_fingerprint_sees_names_and_sizes(fruit, shared):

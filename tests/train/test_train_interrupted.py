@@ -31,7 +31,7 @@ WILD = """network wild(classes = 2) {
 }
 """
 RECIPE = replace(RECIPES["nesterov"], batch=16)
-STRICT = Execution(deterministic=True)
+STRICT = Execution(deterministic=True, observe=("channel-pairs",))
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +109,7 @@ def test_ctrl_c_again_and_again(data, wild, tmp_path, kind):
             assert (interrupted / "checkpoint.safetensors").is_file()
     assert count > 4
     assert numbers(outcome) == numbers(wanted)
+    assert [seen.epoch for seen in wanted.observations] == [0, 1, 2, 3]
     assert weights_of(interrupted / "weights.safetensors") == weights_of(whole / "weights.safetensors")
 
 

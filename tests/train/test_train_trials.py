@@ -5,6 +5,8 @@ import re
 import signal
 import subprocess
 import sys
+import termios
+from contextlib import suppress
 
 import pytest
 
@@ -75,20 +77,27 @@ def test_equal_flops_are_fewer_steps_of_a_costlier_network(tmp_path):
 # -- going on ------------------------------------------------------------------------------------------
 
 
-def start(workspace, *more):
+def start_and_stop(workspace):
+    """The command on a terminal of its own, and Ctrl-C once it trains: its exit status, and what it has shown."""
     command = [sys.executable, "-m", "explorer", "train", TINY, "--budget", EPOCHS, "--workspace", str(workspace)]
-    return subprocess.Popen([*command, *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (24, 200))
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs) as process, open(ours, "rb", 0) as screen:
+        os.close(theirs)
+        shown, stopped = "", False
+        with suppress(OSError):  # the end, as Linux tells it
+            while piece := screen.read(1000):
+                shown += piece.decode(errors="replace")
+                if "images/s" in shown and not stopped:
+                    process.send_signal(signal.SIGINT)
+                    stopped = True
+    return process.returncode, shown
 
 
 def test_ctrl_c_at_the_command_line_and_the_same_again(tmp_path):
-    with start(tmp_path) as process:
-        line = ""
-        while "images/s" not in line:  # it trains
-            line += process.stderr.read(1)
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=120)
-    assert process.returncode == 130
-    assert "interrupted; the same command again goes on" in errors and "Traceback" not in errors
+    status, shown = start_and_stop(tmp_path)
+    assert status == 130
+    assert "interrupted; the same command again goes on" in shown and "Traceback" not in shown
     (checkpoint,) = (tmp_path / "checkpoints").iterdir()
     steps = load(checkpoint)[1]["steps"]
     assert 0 < steps < 20 * 5

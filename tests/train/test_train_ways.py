@@ -348,6 +348,56 @@ def test_a_meter_forgets_old_speeds_and_knows_no_peak():
     assert (status.images_per_second, status.peak_share) == (10.0, None)
 
 
+def test_a_meter_leaves_out_what_is_read_and_counts_it_into_the_time_left():
+    """40 images a second in steps; a read image takes half of a second."""
+    clock = [100.0]
+    meter = Meter(lambda: clock[0], macs=1, peak_flops=None, final_images=60)
+
+    def look(fraction):
+        return meter.look(fraction, 1, None, None, None, None)
+
+    def read(images, final):
+        with meter.reading():
+            clock[0] += images / 4
+            halfway = look(1.0 if final else 0.5)
+            clock[0] += images / 4
+            meter.read(images, final)
+        return halfway
+
+    assert look(0.0).seconds_left is None
+    clock[0] += 10
+    meter.trained(400)
+    assert look(0.25).seconds_left == pytest.approx(30 + 60 / 3 / 40)  # nothing read: the forward pass of a step
+    clock[0] += 10
+    meter.trained(400)
+    assert read(20, final=False).images_per_second == 40
+    after = look(0.5)
+    assert (after.images_per_second, after.seconds_left) == (40, pytest.approx(30 + 60 / 2))
+    clock[0] += 20
+    meter.trained(800)
+    assert look(1.0).seconds_left == pytest.approx(60 / 2)
+    assert read(40, final=True).images_per_second == 40
+    assert look(1.0).seconds_left == pytest.approx(20 / 2)
+
+
+def test_a_process_that_finds_all_steps_done_knows_what_is_left_to_read():
+    clock = [0.0]
+    meter = Meter(lambda: clock[0], macs=1, peak_flops=None, final_images=30)
+    with meter.reading():
+        clock[0] += 5
+        meter.read(10, final=True)
+    assert meter.look(1.0, 3, None, None, None, None).seconds_left == pytest.approx(10)
+
+
+@pytest.mark.parametrize("recipe", [RECIPE, replace(RECIPES["snapshot-cifar"], batch=16, cycles=3)])
+def test_all_final_images_are_read_and_nothing_is_left(data, recipe, monkeypatch):
+    meters = []
+    monkeypatch.setattr(loop, "Meter", lambda *arguments: meters.append(Meter(*arguments)) or meters[0])
+    run(data, recipe)
+    assert meters[0].to_read == 0
+    assert meters[0].images_read == 3 * 32 + (64 + 32 + 48) * max(1, recipe.cycles)
+
+
 def test_looks_are_rare_and_tell_of_the_running_epoch(data):
     """On this clock a step takes a quarter of a second or more, so that about every second one is told."""
     now, told = [0.0], []

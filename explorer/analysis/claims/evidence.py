@@ -18,7 +18,7 @@ from explorer.grammar.library import Library
 from explorer.grammar.parser import parse_expression, parse_file
 
 NETWORKS = "networks.arch"
-LEDGER, PRINTED = "ledger", "printed"
+LEDGER, PRINTED, NUMBERS = "ledger", "printed", "numbers"
 
 
 def ledger(network: str, classes: int | None = None) -> Cost:
@@ -46,7 +46,7 @@ class Evidence(NamedTuple):
     cost: Callable[..., Cost]
 
     def names(self, paper: str, source: str) -> dict[str, Any]:
-        """The functions of a check about one paper. `params` and `flops` are those of the source: ledger or printed."""
+        """The functions of a check about one paper. `params` and `flops` are printed ones, or the ledger's."""
         figure = partial(self.figure, paper=paper)
         columns = {"params": _column("params", figure), "flops": _column("flops", figure)}
         return {
@@ -69,6 +69,7 @@ class Evidence(NamedTuple):
             "rounded": lambda value, step: round(value / Figure(step)) * Figure(step),
             "plain": lambda network: network.partition("+")[0],
             "narrowed": narrowed,
+            **_in_numbers(),
         }
 
     def _structure(self) -> dict[str, Any]:
@@ -126,6 +127,14 @@ class Evidence(NamedTuple):
     def every(self, metric: str) -> list[list[Any]]:
         """All printed values of a metric, in all papers: the network and the figure."""
         return [[row.network, Figure(row.printed)] for row in self.rows if row.metric == metric]
+
+
+def _in_numbers() -> dict[str, Any]:
+    """What small random layers do; needs numpy, so it is loaded late."""
+    from explorer.analysis.claims import backward, singularities
+
+    functions = (backward.exact_gradients, singularities.stay_collapsed, singularities.squared_gap)
+    return {function.__name__: function for function in functions}
 
 
 def _column(metric: str, figure: Callable[..., Figure]) -> Callable[..., Figure]:

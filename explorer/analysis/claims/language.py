@@ -134,7 +134,7 @@ def _bindings(generators: list[ast.comprehension], own: dict[str, Any], names: N
 def _label(name: str, value: Any) -> str:
     """`resnet20` for n, `set 1,2` for set, `K 4` for K, `CIFAR10` for a column."""
     if isinstance(value, str | int):
-        return value if isinstance(value, str) and len(name) == 1 else f"{name} {value}"
+        return value if isinstance(value, str) and len(name) == 1 else f"{name.replace('_', ' ')} {value}"
     return getattr(value, "__name__", "")
 
 

@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from explorer.analysis.audit.reported import PAPERS, reported
-from explorer.analysis.claims.evidence import LEDGER, PRINTED, Evidence, ledger
+from explorer.analysis.claims.evidence import LEDGER, NUMBERS, PRINTED, Evidence, ledger
 from explorer.analysis.claims.judge import FAILS, ROUNDED, UNDECIDED, VERDICTS, Finding
 from explorer.analysis.claims.language import finding
 from explorer.errors import UserError, nearest
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from explorer.analysis.derivations import ClaimVerdict
 
 # Which source decides, unless a claim says otherwise: what a network costs and how it is built is counted; whether
-# a paper agrees with itself, and what was learned, is read off its tables.
+# a paper agrees with itself, and what was learned, is read off its tables; how layers learn is tried on small ones.
 DECIDES = {
     "cost": (LEDGER, PRINTED),
     "structure": (LEDGER,),
@@ -31,9 +31,11 @@ DECIDES = {
     "accuracy": (PRINTED,),
     "ordering": (PRINTED,),
     "consistency": (PRINTED,),
+    "algorithm": (NUMBERS,),
+    "behaviour": (NUMBERS,),
 }
 DERIVED = ("formula", "identity")
-SAYS = {LEDGER: "by the ledger", PRINTED: "by the printed figures"}
+SAYS = {LEDGER: "by the ledger", PRINTED: "by the printed figures", NUMBERS: "on random layers in float64"}
 SAYS_ROUNDED = "over figures rounded first"
 
 

@@ -1,17 +1,23 @@
 """What a data set is: three parts, held in memory or read from files, and how its training images are varied."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from explorer.errors import UserError
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from explorer.train.data.archives import Archive
+
+
+READ = 200 * 10**6  # bytes of a part in files that are read to tell whether they have changed
 
 
 @dataclass(frozen=True)
@@ -97,8 +103,21 @@ class Files:
         return IMAGENET
 
     def content(self) -> "Iterator[NDArray[Any]]":
-        """Names, sizes and labels: reading every file would take longer than many a training."""
+        """Names, sizes and labels; and of at most READ bytes the files themselves. To read more may take minutes."""
+        import numpy as np
+
         yield from (self.paths, self.sizes, self.labels)
+        if self.sizes.sum() <= READ:
+            digests = [hashlib.sha256(self._bytes(path)).digest() for path in self.paths]
+            yield np.frombuffer(b"".join(digests), np.uint8)
+
+    def _bytes(self, path: bytes) -> bytes:
+        """What a file holds. UserError where it cannot be read."""
+        file = self.root / os.fsdecode(path)
+        try:
+            return file.read_bytes()
+        except OSError as error:
+            raise UserError(f"--data: cannot read {file}: {error.strerror}") from error
 
 
 Parts = tuple[Part | Files, Part | Files, Part | Files]  # training, validation, test
@@ -140,7 +159,10 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 of every image and label and of the augmentation: data sets that differ anywhere differ here."""
+        """sha256 of every image and label and of the augmentation: data sets that differ anywhere differ here.
+
+        Of large parts in files (see `Files.content`) the names and sizes stand for the images.
+        """
         import numpy as np
 
         digest = hashlib.sha256(repr(self.augmentation).encode() if self.augmentation else b"")

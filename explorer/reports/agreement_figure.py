@@ -1,0 +1,61 @@
+"""The same networks after two budgets: their errors against each other, with bars."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from explorer.reports.agreement import Agreement
+from explorer.reports.labels import Label, line_boxes, place_labels, point_boxes, settle
+from explorer.reports.names import family_of, short_names
+from explorer.reports.statistics import Sample, sample
+from explorer.reports.style import INK, QUIET, family_colours, new_figure, styled
+
+NAMED = 14  # networks; of more none has its name beside it
+
+
+@styled
+def agreement_figure(orders: Agreement, before: str, after: str, title: str) -> Any:
+    """A point for each network, bars of one standard deviation over seeds; the same order lies on a rising line."""
+    figure = new_figure(5.6, 4.3)
+    axes = figure.subplots()
+    axes.set_title(title, pad=10)
+    across, up = (
+        [sample([100 * error for error in own.values()]) for own in side] for side in (orders.before, orders.after)
+    )
+    families = [family_of(name) for name in orders.names]
+    for family, colour in family_colours(families).items():
+        places = [place for place, own in enumerate(families) if own == family]
+        _draw(axes, [across[place] for place in places], [up[place] for place in places], family, colour)
+    axes.margins(0.12)
+    axes.set_xlabel(f"test error after {before} (%)")
+    axes.set_ylabel(f"test error after {after} (%)")
+    axes.legend(loc="upper left", bbox_to_anchor=(-0.01, -0.13), ncols=3, handlelength=1.2, columnspacing=1.6)
+    settle(figure)
+    if len(orders.names) <= NAMED:
+        _name(axes, orders.names, across, up)
+    return figure
+
+
+def _draw(axes: Any, across: Sequence[Sample], up: Sequence[Sample], label: str, colour: str) -> None:
+    """Points and bars of one family; no bar where there is one seed."""
+    look = {"color": colour, "markersize": 5, "elinewidth": 0.9, "capsize": 2, "alpha": 0.85, "zorder": 3}
+    bars = [[one.std or 0.0 for one in side] for side in (up, across)]
+    axes.errorbar([one.mean for one in across], [one.mean for one in up], *bars, fmt="o", label=label, **look)
+
+
+def _name(axes: Any, names: Sequence[str], across: Sequence[Sample], up: Sequence[Sample]) -> None:
+    """The short name of each network beside its point."""
+    places = [(x.mean or 0.0, y.mean or 0.0) for x, y in zip(across, up, strict=True)]
+    bars = [
+        box
+        for (x, y), wide, high in zip(places, across, up, strict=True)
+        for ends in (
+            [(x - (wide.std or 0), y), (x + (wide.std or 0), y)],
+            [(x, y - (high.std or 0)), (x, y + (high.std or 0))],
+        )
+        for box in line_boxes(axes, ends)
+    ]
+    short = short_names(names)
+    labels = [
+        Label(short[name], *place, INK if len(names) < 9 else QUIET) for name, place in zip(names, places, strict=True)
+    ]
+    place_labels(axes, labels, [*bars, *point_boxes(axes, places, 3)], 7)

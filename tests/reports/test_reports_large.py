@@ -1,0 +1,123 @@
+"""Reports of more than can be read: bounded in time and size, and what is left out is said."""
+
+import json
+import random
+
+import pytest
+from reports_store import LARGE, SMALL, noisy, troubled, write_sweep
+
+from explorer.reports import accuracy, curves, differences, excerpt
+from explorer.reports.claims import compare
+from explorer.reports.excerpt import groups_shown
+from explorer.reports.export import export_table
+from explorer.reports.names import short_names
+from explorer.reports.report import write_report
+from explorer.reports.study import read
+from explorer.reports.table import lines
+
+BASES = [f"cifar_resnet(n=1, widths=[2,2,{width}])" for width in range(2, 22)]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """Twenty networks on their own, the later the better; the first has failed."""
+    folder = tmp_path_factory.mktemp("alone")
+    lost = ("failed", "out of memory")
+    write_sweep(
+        folder,
+        lambda base, scales, seed: lost if base == BASES[0] else 0.9 - 0.02 * BASES.index(base),
+        bases=BASES,
+        scales=None,
+        seeds=2,
+    )
+    return folder
+
+
+def test_of_too_many_networks_the_best_are_listed_and_the_others_counted(alone, tmp_path, monkeypatch):
+    monkeypatch.setattr(excerpt, "NETWORKS", 5)
+    monkeypatch.setattr(excerpt, "TRIALS", 7)
+    (study,) = read(alone).studies
+    (group,) = groups_shown(study)
+    assert [row.text for row in group.rows] == BASES[-5:]
+    page = write_report(alone, out=tmp_path).html.read_text()
+    assert "5 of 20 networks are shown, of those on their own the ones with the lowest validation errors." in page
+    assert "The first 7 of 40 trials." in page
+    assert len(json.loads(export_table(alone, None, "json"))) == 20
+
+
+def test_everything_is_listed_where_it_can_be(alone, tmp_path):
+    page = write_report(alone, out=tmp_path).html.read_text()
+    assert "networks are shown" not in page and "<summary>Every trial</summary>" in page
+
+
+def test_of_too_many_base_networks_the_first_have_tables_and_figures(tmp_path, monkeypatch):
+    bases = [SMALL, LARGE]
+    write_sweep(tmp_path / "work", noisy, bases=bases, scales=(1, 2), seeds=2)
+    monkeypatch.setattr(excerpt, "NETWORKS", 4)
+    monkeypatch.setattr(curves, "FIGURES", 1)
+    monkeypatch.setattr(differences, "PANELS", 1)
+    (study,) = read(tmp_path / "work").studies
+    assert groups_shown(study) == [study.groups[0]]
+    files = write_report(tmp_path / "work")
+    page = files.html.read_text()
+    assert [path.name for path in files.figures if "curves" in path.name] == ["curves-1.png"]
+    assert "4 of 8 networks are shown." in page
+    assert "Of 2 base networks the first 1 have a figure." in page
+    assert "The first 1 of 2 base networks are shown." in page
+
+
+def test_too_many_networks_are_in_the_pareto_figure_alone(alone, tmp_path, monkeypatch):
+    assert "accuracy.png" in [path.name for path in write_report(alone, out=tmp_path / "few").figures]
+    monkeypatch.setattr(accuracy, "MOST", 19)
+    names = [path.name for path in write_report(alone, out=tmp_path / "many").figures]
+    assert "accuracy.png" not in names and "pareto.png" in names
+
+
+def test_trials_without_a_result_are_named_on_the_page_and_below_its_figures(tmp_path, monkeypatch):
+    write_sweep(tmp_path, troubled)
+    page = write_report(tmp_path).html.read_text()
+    told = f"{SMALL} + mssar(1) (2 done, 1 failed) and {SMALL} + mssar(1,2) (1 done, 1 diverged, 1 missing)"
+    assert page.count(f"Trials without a result: {told}.") == 3  # accuracy, Pareto front, differences
+    monkeypatch.setattr(excerpt, "IN_CAPTION", 1)
+    monkeypatch.setattr(excerpt, "NAMED", 1)
+    monkeypatch.setattr("explorer.reports.page.NAMED", 1)
+    page = write_report(tmp_path).html.read_text()
+    assert "mssar(1) (2 done, 1 failed) and 1 more network." in page
+    assert "Not named here: 1 more trial that failed or diverged;" in page
+
+
+def test_every_row_finds_its_comparison(tmp_path):
+    write_sweep(tmp_path, noisy, bases=(SMALL, LARGE), scales=(1, 2), seeds=3)
+    (study,) = read(tmp_path).studies
+    claims = compare(study)
+    found = [claims.of(row) for group in study.groups for row in group.rows]
+    assert [one and one.row.text for one in found] == [row.text if row.scales else None for row in study.rows]
+    assert [line.verdict is None for line in lines(study, claims)] == [not row.scales for row in study.rows]
+
+
+def slow_short_names(texts):
+    """As `short_names`, comparing every text with every other."""
+
+    def called(text):
+        return text.split("(")[0]
+
+    def arguments(text):
+        return [part.strip() for part in text.split("(")[1].rstrip(")").split(",")] if "(" in text else []
+
+    names = {}
+    for text in texts:
+        siblings = [other for other in set(texts) if called(other) == called(text)]
+        shared = [part for part in arguments(text) if all(part in arguments(other) for other in siblings)]
+        rest = ", ".join(part for part in arguments(text) if part not in shared)
+        names[text] = called(text) if len(siblings) == 1 else rest or text
+    return {text: text if list(names.values()).count(names[text]) > 1 else names[text] for text in texts}
+
+
+def test_short_names_are_what_comparing_all_pairs_gives():
+    draw = random.Random(0)
+    for _ in range(50):
+        texts = [
+            draw.choice("ab") + draw.choice(["", f"({draw.choice('kn')}={draw.randint(1, 3)}, r={draw.randint(1, 2)})"])
+            for _ in range(draw.randint(1, 9))
+        ]
+        assert short_names(texts) == slow_short_names(list(dict.fromkeys(texts)))
