@@ -15,6 +15,7 @@ from explorer.reports.study import Row, Study
 from explorer.reports.style import ASTERISK, BLUE, QUIET, VERMILLION, family_colours, new_figure, styled
 
 LOG_FROM = 4.0  # ratio of largest to smallest value from which an axis is logarithmic
+CROWDED = 1e3  # ratio from which only powers of ten are marked
 PAPER = "#faf6ec"  # background of what is printed elsewhere
 _PRINTED = {"RN": BLUE, "DN": VERMILLION}
 _PALE = {"marker": ASTERISK, "s": 30, "linewidth": 0.8, "alpha": 0.45}
@@ -163,7 +164,7 @@ def _finish(axes: Any, values: Sequence[float], x: Column, y: Column) -> None:
     """Scales, ticks and names of the axes."""
     if values and min(values) > 0 and max(values) / min(values) >= LOG_FROM and not x.error:
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_locator(LogLocator(subs=marked(values)))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.xaxis.set_minor_locator(NullLocator())
     else:
@@ -175,6 +176,11 @@ def _finish(axes: Any, values: Sequence[float], x: Column, y: Column) -> None:
     axes.set_xlabel(x.label)
     axes.set_ylabel(y.label)
     _legend(axes)
+
+
+def marked(values: Sequence[float]) -> tuple[int, ...]:
+    """Of which multiples of powers of ten a logarithmic axis tells the values."""
+    return (1,) if max(values) / min(values) > CROWDED else (1, 2, 5)
 
 
 def _label_ours(axes: Any, points: Sequence[Point]) -> None:

@@ -1,6 +1,7 @@
 """The same networks after two budgets: their errors against each other, with bars."""
 
 from collections.abc import Sequence
+from textwrap import fill
 from typing import Any
 
 from explorer.reports.agreement import Agreement
@@ -9,6 +10,7 @@ from explorer.reports.names import family_of, short_names
 from explorer.reports.statistics import Sample, sample
 from explorer.reports.style import INK, QUIET, family_colours, new_figure, styled
 
+TITLE_WIDTH = 56  # characters of a line
 NAMED = 14  # networks; of more none has its name beside it
 
 
@@ -17,7 +19,7 @@ def agreement_figure(orders: Agreement, before: str, after: str, title: str) -> 
     """A point for each network, bars of one standard deviation over seeds; the same order lies on a rising line."""
     figure = new_figure(5.6, 4.3)
     axes = figure.subplots()
-    axes.set_title(title, pad=10)
+    axes.set_title(fill(title, TITLE_WIDTH), pad=10)
     across, up = (
         [sample([100 * error for error in own.values()]) for own in side] for side in (orders.before, orders.after)
     )

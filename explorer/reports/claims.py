@@ -2,7 +2,8 @@
 
 Every network with MS-SAR is compared with its plain one. Of networks on their own, one with modifiers is compared with
 the same without them, if that is in the list too, any other with the first one named: not with the best, which owes its
-place partly to luck, and would be favoured by it once more.
+place partly to luck, and would be favoured by it once more. Of what was trained with several recipes the row with the
+network's own recipe is taken, where there is one.
 """
 
 import math
@@ -136,13 +137,18 @@ def _listed(study: Study) -> list[Pair]:
     rows = rows_alone(study)
     if not 2 <= len(rows) <= MOST_LISTED:
         return []
-    named = {row.text: row for row in reversed(rows)}
-    pairs = [(row, named.get(split_top(row.text, "+")[0], rows[0])) for row in rows]
-    return [
-        (row, rows[0] if reference is row else reference, COLUMN)
-        for row, reference in pairs
-        if row.text != rows[0].text
-    ]
+    named: dict[str, list[Row]] = {}
+    for row in rows:
+        named.setdefault(row.text, []).append(row)
+    first = rows[0].text
+    plain = {text: split_top(text, "+")[0] for text in named}
+    chosen = {text: base if base in named and base != text else first for text, base in plain.items()}
+    return [(row, alike(row, named[chosen[row.text]]), COLUMN) for row in rows if row.text != first]
+
+
+def alike(row: Row, references: Sequence[Row]) -> Row:
+    """Of a network's rows the one with the same recipe as `row`, else the first."""
+    return next((reference for reference in references if reference.recipe == row.recipe), references[0])
 
 
 @dataclass(frozen=True)
@@ -166,14 +172,22 @@ def sentence(group: Group, comparisons: Sequence[Comparison]) -> str:
 
 def sentences_of_listed(claims: Claims) -> list[tuple[str, str]]:
     """For networks on their own: each network that others are compared with, and a sentence about these."""
-    by_reference: dict[str, list[Comparison]] = {}
+    names = names_of([row for c in claims.listed for row in (c.row, c.reference) if row is not None])
+    by_reference: dict[int, list[Comparison]] = {}
     for comparison in claims.listed:
-        assert comparison.reference is not None
-        by_reference.setdefault(comparison.reference.text, []).append(comparison)
+        by_reference.setdefault(id(comparison.reference), []).append(comparison)
     return [
-        (f"Against {text}", _sentence(own, Words(text, "network", lambda comparison: comparison.row.text)))
-        for text, own in by_reference.items()
+        (f"Against {names[key]}", _sentence(own, Words(names[key], "network", lambda c: names[id(c.row)])))
+        for key, own in by_reference.items()
     ]
+
+
+def names_of(rows: Sequence[Row]) -> dict[int, str]:
+    """The text of each row by its id(), with the recipe where a network was trained with several."""
+    recipes: dict[str, set[str | None]] = {}
+    for row in rows:
+        recipes.setdefault(row.text, set()).add(row.recipe)
+    return {id(row): f"{row.text} (recipe {row.recipe})" if len(recipes[row.text]) > 1 else row.text for row in rows}
 
 
 def _sentence(comparisons: Sequence[Comparison], words: Words) -> str:

@@ -22,7 +22,7 @@ QUANTITIES = (
 MOST = 7  # networks beside the plain one; of more, those with the lowest validation error
 ROOM = 0.04  # above the highest mark, of the axis
 NAME_WIDTH, NAME_LINES = 21, 3  # of a column's head, in characters
-FIGURES = 24  # groups with a figure of their own
+FIGURES = 12  # groups with a figure of their own
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from explorer.reports.numbers import scale_set
 from explorer.reports.style import BLUE, FAINT, INK, QUIET, RULE, VERMILLION, new_figure, styled
 
 MOST = 31  # rows of a panel; of more, those with the smallest p are shown
-PANELS = 24
+PANELS = 24  # base networks; of more the first
 COLUMNS = 2
 ROW_INCHES, FRAME_INCHES = 0.235, 1.05
 

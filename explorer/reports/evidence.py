@@ -24,9 +24,10 @@ def evidence(study: Study, claims: Claims) -> list[tuple[str, str]]:
     )
     found.append(
         (
-            "The paper's points",
-            "What is marked as printed comes from the MS-SAR paper: other data, other sizes and long training. It "
-            "stands beside our points for the shape of the curves, and cannot be compared with them in height.",
+            "What is printed",
+            "What is marked as printed comes from the papers: their data, their sizes and full training. It stands "
+            "beside our points for the shape of curves and the order of networks; in height it can be compared with "
+            "them only where data, network and budget are the same.",
         )
     )
     return found

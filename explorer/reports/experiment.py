@@ -50,10 +50,12 @@ class Experiment:
 def experiments_of(study: Study) -> list[Experiment]:
     """The experiments that a study's runs belong to."""
     names = dict.fromkeys(str(run.config["experiment"]) for run in study.runs if run.config.get("experiment"))
-    return [_experiment(experiments()[name], study) for name in names if name in experiments()]
+    return [experiment_of(name, study) for name in names if name in experiments()]
 
 
-def _experiment(file: SweepFile, study: Study) -> Experiment:
+def experiment_of(name: str, study: Study) -> Experiment:
+    """The experiment of that name, with what a study holds of it."""
+    file = experiments()[name]
     rows: dict[str, Row] = {}
     for row in study.rows:
         rows.setdefault(row.network.digest, row)
@@ -68,10 +70,10 @@ def _experiment(file: SweepFile, study: Study) -> Experiment:
     return Experiment(file, tuple(line for line in lines if line.row is not None), claims_of(file))
 
 
-def row_of(text: str, study: Study) -> Row | None:
-    """The row of a network, however its text is written; None where the study has none."""
+def rows_of(text: str, study: Study) -> list[Row]:
+    """The rows of a network, one for each recipe, however its text is written."""
     digest = _digest(text, study)
-    return next((row for row in study.rows if row.network.digest == digest), None)
+    return [row for row in study.rows if row.network.digest == digest]
 
 
 def file_texts(file: SweepFile) -> list[str]:
@@ -115,8 +117,13 @@ def claims_of(file: SweepFile) -> tuple[tuple[str, str], ...]:
     rows: Sequence[dict[str, str]] = [row for row in _csv("claims.csv") if row["paper"] == paper]
     chosen = [row for begin in file.claims for row in rows if row["claim"].startswith(begin)]
     return tuple(
-        (f"section {row['where']}", row["claim"] + (f" ({row['values']})" if row["values"] else "")) for row in chosen
+        (_place(row["where"]), row["claim"] + (f" ({row['values']})" if row["values"] else "")) for row in chosen
     )
+
+
+def _place(where: str) -> str:
+    """A place in a paper, in words: 4.2 is a section, table 5 says itself what it is."""
+    return f"section {where}" if where[0].isdigit() else where
 
 
 @cache

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from explorer.reports import numbers
-from explorer.reports.claims import Claims, caveats, sentence, sentences_of_listed
+from explorer.reports.claims import Claims, caveats, names_of, sentence, sentences_of_listed
 from explorer.reports.columns import COLUMNS, Column
 from explorer.reports.degenerate import marked
 from explorer.reports.evidence import environment, evidence
@@ -112,7 +112,7 @@ def _section(section: Section) -> dict[str, Any]:
             "collapse": _collapse(section.tracks) if section.tracks else None,
         },
         "experiments": [_experiment(study, tested) for tested in section.experiments],
-        "trust": _trust(section.trust),
+        "trust": _trust(study, section.trust),
         "evidence": evidence(study, claims),
         "environment": environment(study),
         "trials": [_trial(row.text, trial) for row, trial in trials_shown(study)],
@@ -153,7 +153,7 @@ def _missing(study: Study) -> list[tuple[str, str]]:
 
 def _table(study: Study, group: Group, claims: Claims) -> dict[str, Any]:
     """The scale table of a group."""
-    table = []
+    table, names = [], names_of(group.rows)
     for row, line in zip(group.rows, group_lines(study, group, claims), strict=True):
         comparison = claims.of(row)
         verdict = comparison.short_verdict if comparison else ("plain" if row.scales == () else "")
@@ -162,7 +162,7 @@ def _table(study: Study, group: Group, claims: Claims) -> dict[str, Any]:
         table.append(
             {
                 "marks": marks,
-                "text": row.text,
+                "text": names[id(row)],
                 "cells": cells(group, line, comparison),
                 "verdict": verdict,
                 "tone": tone,
@@ -222,29 +222,29 @@ def _about_claim(tested: Tested, claim: Judged) -> tuple[str, str]:
     return f"{tested.experiment.file.name}: {claim.claim}", f"{verdict}: {claim.detail}."
 
 
-def _trust(trust: Trust) -> dict[str, Any]:
+def _trust(study: Study, trust: Trust) -> dict[str, Any]:
     """What the template shows of the section on trust."""
     return {
         "statements": trust.statements,
-        "table": _needed(trust),
+        "table": _needed(study, trust),
         "printed": bool(trust.dataset),
         "left_out": trust.left_out,
     }
 
 
-def _needed(trust: Trust) -> dict[str, Any] | None:
+def _needed(study: Study, trust: Trust) -> dict[str, Any] | None:
     """The table of comparisons and the seeds they take; None where there is none."""
     printed = [f"printed, {trust.dataset}", "seeds for that"] if trust.dataset else []
     headings = ["difference (points)", "std", "n", "seeds for it", *printed, "verdict"]
-    lines = [(*_named(one), _seeds_needed(one, bool(printed)), False) for one in trust.needed]
+    names = names_of(study.rows)
+    lines = [(*_named(one, names), _seeds_needed(one, bool(printed)), False) for one in trust.needed]
     return {"name": "Comparison, paired over seeds", "headings": headings, "lines": lines} if lines else None
 
 
-def _named(one: Needed) -> tuple[str, str]:
+def _named(one: Needed, names: Mapping[int, str]) -> tuple[str, str]:
     """A network, and below it what it is compared with, and in what."""
-    reference, error = one.comparison.reference, one.comparison.error
-    assert reference is not None
-    return one.comparison.row.text, f"against {reference.text}{', training error' if error == 'train_error' else ''}"
+    row, reference, error = one.comparison.row, one.comparison.reference, one.comparison.error
+    return names[id(row)], f"against {names[id(reference)]}{', training error' if error == 'train_error' else ''}"
 
 
 def _seeds_needed(one: Needed, printed: bool) -> list[str]:
@@ -267,13 +267,13 @@ def _experiment(study: Study, tested: Tested) -> dict[str, Any]:
     experiment = tested.experiment
     datasets = experiment.datasets
     headings = ["test error here (%)", "training error here (%)", "n", *(f"printed, {name}" for name in datasets)]
-    lines = []
+    lines, names = [], names_of(study.rows)
     for line in experiment.lines:
         assert line.row is not None
         ours = [_value(line.row.sample(name), COLUMNS[name]) for name in ("test_error", "train_error")]
         printed = [line.printed.get(name, numbers.DASH) for name in datasets]
-        about = line.network if line.name else ""
-        lines.append((line.name or line.network, about, [*ours, str(len(line.row.done)), *printed], False))
+        name = f"{line.network}{names[id(line.row)].removeprefix(line.row.text)}"
+        lines.append((line.name or name, name if line.name else "", [*ours, str(len(line.row.done)), *printed], False))
     file = experiment.file
     return {
         "title": f"{file.name}: {file.title}",

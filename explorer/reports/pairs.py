@@ -8,8 +8,8 @@ pairs of an experiment together.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from explorer.reports.claims import Comparison, compare_pairs, why_none
-from explorer.reports.experiment import Experiment, row_of
+from explorer.reports.claims import Comparison, alike, compare_pairs, why_none
+from explorer.reports.experiment import Experiment, rows_of
 from explorer.reports.numbers import listed, plural
 from explorer.reports.study import Study
 from explorer.sweep.files import Claimed
@@ -40,9 +40,9 @@ def judge(experiment: Experiment, study: Study) -> Tested:
     """Judge every claim of an experiment by what a study holds of its networks."""
     pairs = {}
     for claimed in experiment.file.pairs:
-        row, reference = row_of(claimed.lower, study), row_of(claimed.higher, study)
-        if row is not None and reference is not None:
-            pairs[_key(claimed)] = (row, reference, claimed.error)
+        rows, references = rows_of(claimed.lower, study), rows_of(claimed.higher, study)
+        if rows and references:
+            pairs[_key(claimed)] = (rows[0], alike(rows[0], references), claimed.error)
     found = dict(zip(pairs, compare_pairs(list(pairs.values())), strict=True))
     judged = [_judged(where, claim, experiment, found) for where, claim in experiment.claims]
     return Tested(experiment, tuple(judged), tuple(found.values()))
@@ -90,4 +90,7 @@ def _detail(own: Sequence[Comparison], asked: int) -> str:
     )
     if asked == 1:
         return f"one pair of networks, {next(words for number, words in counts if number)}"
-    return f"of {plural(asked, 'pair')} {listed([f'{number} {words}' for number, words in counts if number])}"
+    said = [(number, words) for number, words in counts if number]
+    if len(said) == 1:
+        return f"all {plural(asked, 'pair')} {said[0][1]}"
+    return f"of {plural(asked, 'pair')} {listed([f'{number} {words}' for number, words in said])}"

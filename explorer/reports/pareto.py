@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import log
 from typing import Any
 
-from explorer.reports.accuracy import LOG_FROM
+from explorer.reports.accuracy import LOG_FROM, marked
 from explorer.reports.columns import COLUMNS, Column
 from explorer.reports.edf import space_names
 from explorer.reports.labels import Label, line_boxes, place_labels, point_boxes, settle
@@ -161,7 +161,7 @@ def _counts(axis: Any, scale: Any, values: Sequence[float]) -> None:
 
     if min(values) > 0 and max(values) / min(values) >= LOG_FROM:
         scale("log")
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_locator(LogLocator(subs=marked(values)))
         axis.set_minor_formatter(NullFormatter())
         axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))

@@ -13,7 +13,7 @@ from explorer.reports.statistics import LEVEL, t_quantile
 
 POWER = 0.8
 MOST = 1000  # seeds; MOST + 1 stands for more
-_STEPS = 400
+_STEPS, _WIDEST = 400, 0.025  # nodes, at least, and the step between them, at most
 
 
 def seeds_needed(difference: float | None, std: float | None) -> int | None:
@@ -57,9 +57,10 @@ def _nodes(freedom: int) -> tuple[tuple[float, float], ...]:
     """Values of s, the root of chi-square over its degrees of freedom, and their weights."""
     reach = 8 / math.sqrt(2 * freedom)
     low, high = -reach - 20 / freedom, min(reach, 2.5)
-    step = (high - low) / _STEPS
+    steps = max(_STEPS, math.ceil((high - low) / _WIDEST))
+    step = (high - low) / steps
     constant = math.log(2 * step) + freedom / 2 * math.log(freedom / 2) - math.lgamma(freedom / 2)
-    places = [low + k * step for k in range(_STEPS + 1)]
+    places = [low + k * step for k in range(steps + 1)]
     return tuple((math.exp(u), math.exp(constant + freedom * (u - math.exp(2 * u) / 2))) for u in places)
 
 

@@ -2,10 +2,13 @@
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+
+from explorer.reports.names import is_recalibrated
+from explorer.reports.study import Row
 
 FIGURE = "ms-sar/fig5"  # the experiment
 DATASETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}  # its panels and their titles
@@ -38,6 +41,18 @@ def panels(data: str, experiments: Sequence[str], x: str, y: str) -> dict[str, l
     return {dataset: points for dataset, points in found.items() if points}
 
 
+def concerns(rows: Iterable[Row]) -> bool:
+    """Whether the printed points belong beside these networks: one has MS-SAR, or stands in Table 2 itself."""
+    names = _plain_networks()
+    return any(row.scales or is_recalibrated(row.text) or row.base in names for row in rows)
+
+
+@cache
+def _plain_networks() -> frozenset[str]:
+    """The networks of Table 2 without MS-SAR."""
+    return frozenset(row["network"] for row in _rows() if "+" not in row["network"])
+
+
 def printed_points(x: str, y: str, dataset: str = "cifar10") -> list[Printed]:
     """Table 2's networks for two of our columns; none where the paper prints no such number.
 
@@ -57,13 +72,20 @@ def printed_points(x: str, y: str, dataset: str = "cifar10") -> list[Printed]:
 @cache
 def _table(dataset: str) -> dict[str, dict[str, str]]:
     """Table 2 on a data set: printed text by metric, by the paper's name of the network."""
-    text = files("explorer.catalog").joinpath("reported.csv").read_text(encoding="utf-8")
     found: dict[str, dict[str, str]] = {}
-    for row in csv.DictReader(text.splitlines()):
+    for row in _rows():
         cost = row["dataset"] == "cifar10" and row["metric"] != "error"
-        if (row["paper"], row["table"]) == ("ms-sar", "2") and (cost or row["dataset"] == dataset):
+        if cost or row["dataset"] == dataset:
             found.setdefault(row["name_in_paper"], {})[row["metric"]] = row["printed"]
     return found
+
+
+@cache
+def _rows() -> tuple[dict[str, str], ...]:
+    """The rows of Table 2."""
+    text = files("explorer.catalog").joinpath("reported.csv").read_text(encoding="utf-8")
+    rows = csv.DictReader(text.splitlines())
+    return tuple(row for row in rows if (row["paper"], row["table"]) == ("ms-sar", "2"))
 
 
 def _value(printed: str, column: str) -> float:

@@ -127,7 +127,7 @@ def _collapse(study: Study, tracks: "Sequence[Track]", prefix: str) -> list[Pict
 def _accuracy(study: Study, axes: tuple[Column, Column], prefix: str) -> list[Picture]:
     """The figure of error against cost."""
     from explorer.reports.accuracy import MOST, accuracy_figure, points_of
-    from explorer.reports.printed import DATASETS, panels
+    from explorer.reports.printed import DATASETS, concerns, panels
     from explorer.reports.style import png
 
     x, y = axes
@@ -138,7 +138,7 @@ def _accuracy(study: Study, axes: tuple[Column, Column], prefix: str) -> list[Pi
     if not points:
         return []
     names = [str(run.config.get("experiment", "")) for run in study.runs]
-    printed, title = panels(study.data.name, names, x.name, y.name), _measured(study)
+    printed = panels(study.data.name, names, x.name, y.name) if concerns(study.rows) else {}
     caption = (
         "Circles are plain networks, asterisks networks with MS-SAR; lines join the sizes of one family. Bars are one "
         f"standard deviation over seeds to each side{_no_bars(study)}; plain networks and those with all scales are "
@@ -151,7 +151,7 @@ def _accuracy(study: Study, axes: tuple[Column, Column], prefix: str) -> list[Pi
             "its FLOPs are multiply-adds, as ours. It is not a measurement of ours, and has no error bars."
         )
     caption += lost_by_name(study)
-    figure = accuracy_figure(points, printed, x, y, title)
+    figure = accuracy_figure(points, printed, x, y, _measured(study))
     return [Picture(f"{prefix}accuracy", png(figure), caption, f"{y.label} against {x.label} for every network")]
 
 

@@ -55,7 +55,7 @@ class Trust:
 def trust_of(study: Study, studies: Sequence[Study], claims: Claims, tested: Sequence[Tested]) -> Trust:
     """All of it for one of the `studies` of a report."""
     longer = [found for other in studies if (found := _longer(study, other))]
-    every = [c for c in (*claims.every, *(c for one in tested for c in one.comparisons)) if c.difference.n]
+    every = [c for c in _each_once([*claims.every, *(c for one in tested for c in one.comparisons)]) if c.difference.n]
     dataset = _dataset(study, tested)
     surest = sorted(every, key=lambda c: 1.0 if c.difference.p is None else c.difference.p)[:SHOWN]
     chosen = {id(comparison) for comparison in surest}
@@ -69,6 +69,14 @@ def trust_of(study: Study, studies: Sequence[Study], claims: Claims, tested: Seq
         *about_scales(study),
     )
     return Trust(statements, tuple(longer), needed, shown, len(every) - len(needed))
+
+
+def _each_once(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Without those that a claim of a paper asks for again."""
+    found: dict[tuple[int, int, str], Comparison] = {}
+    for comparison in comparisons:
+        found.setdefault((id(comparison.row), id(comparison.reference), comparison.error), comparison)
+    return list(found.values())
 
 
 def _dataset(study: Study, tested: Sequence[Tested]) -> str:
@@ -160,7 +168,7 @@ def _about_order(orders: Agreement, where: str) -> str:
     fewest, most = orders.seeds
     seeds = plural(most, "seed") if fewest == most else f"{fewest} to {most} seeds"
     if orders.low is None or orders.high is None:
-        noise = "one seed: how far noise moves it is not known"
+        noise = f"{'some have ' if most > 1 else ''}one seed: how far noise moves it is not known"
     else:
         noise = f"resampling the seeds moves it from {_signed(orders.low)} to {_signed(orders.high)} in 95% of draws"
     p = f"p {equals(orders.p)} against no agreement"

@@ -61,10 +61,19 @@ def make_folder(workspace: Path) -> None:
         ) from error
 
 
+def is_there(path: Path) -> bool:
+    """Whether a store lies at `path`. UserError where that cannot be told: a closed folder, a name that is too long."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        reason = f"cannot look for the store {path}: {error.strerror}"
+        raise UserError(f"{reason}; choose another folder with --workspace") from error
+
+
 def check_usable(workspace: Path) -> None:
     """UserError for a workspace whose store `connect` would refuse, or that cannot be made; nothing is changed."""
     path = workspace / FILE
-    if path.is_file():
+    if is_there(path):
         with closing(_reading(path)) as database, explained(path):
             check_pages(database, path)
     folder = next(place for place in (workspace, *workspace.absolute().parents) if place.exists())

@@ -8,6 +8,7 @@ a trial meets the same process, the same limits and the same second chance.
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from explorer.errors import UserError
 from explorer.measure.child import search_path, signal_name
 
 ATTEMPTS = 2  # of a job whose process died
+SHORT_OF_MEMORY = ", as the system does when memory runs out"
 FALSE_STARTS = 3  # processes that died in a row before they were ready
 
 
@@ -167,6 +169,7 @@ class _Child:
             self.process.kill()
             code = self.process.wait()
         how = f"killed by {signal_name(-code)}" if code < 0 else f"exit code {code}"
+        how += SHORT_OF_MEMORY if code == -signal.SIGKILL else ""
         self.stderr.seek(0)
         last = self.stderr.read().decode(errors="replace").strip().splitlines()[-1:]
         for pipe in (self.process.stdin, self.process.stdout, self.stderr):

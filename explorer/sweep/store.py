@@ -25,6 +25,7 @@ from explorer.sweep.opening import (
     digest,
     explained,
     give_up_reserve,
+    is_there,
     keep_reserve,
     make_folder,
     transaction,
@@ -86,7 +87,7 @@ class Store:
     def read(cls, workspace: str | Path = DEFAULT_WORKSPACE) -> "Store":
         """Open a store that must be there; UserError (what to run first) where it is not."""
         path = Path(workspace) / FILE
-        if not path.is_file():
+        if not is_there(path):
             raise UserError(
                 f"there is no store {path}: run `explorer sweep` or `explorer train` first, "
                 "or name its folder with --workspace"

@@ -51,8 +51,9 @@ def _train_anyhow(payload: dict[str, Any], progress: Progress | None) -> tuple[O
     except BadCheckpoint as error:
         if not payload.get("sets_aside"):
             raise
-        kept, why = set_aside(Path(payload["checkpoint"])), str(error).rpartition(";")[0]
-        return _train(payload, progress), f"{why}; it is now {kept.name}, and the trial has begun anew"
+        why = str(error).rpartition(";")[0]
+    kept = set_aside(Path(payload["checkpoint"]))  # only now: the error holds the network that was to go on
+    return _train(payload, progress), f"{why}; it is now {kept.name}, and the trial has begun anew"
 
 
 def _reason(error: Exception) -> str:

@@ -220,9 +220,8 @@ class _Training:
         state, names = self.state, self.work.execution.observe
         if not names or (state.history and state.history[-1].validation_loss is None):
             return
-        images, _ = next(self.feeds.guide.in_order(OBSERVED_IMAGES))
         with self.precision.autocast():
-            seen = observed(self.model, images, names)
+            seen = observed(self.model, self.feeds.glance(OBSERVED_IMAGES), names)
         state.observations += [Observation(len(state.history), name, value) for name, value in seen.items()]
 
     def keep_best(self) -> None:

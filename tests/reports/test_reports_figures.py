@@ -1,13 +1,14 @@
 """Figures show the store's and the paper's numbers, and their labels can be read."""
 
 import csv
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
 import pytest
 from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
-from reports_store import LARGE, SMALL, history, noisy, write_sweep
+from reports_store import LARGE, SMALL, history, noisy, write_single, write_sweep
 
 import explorer
 from explorer.errors import UserError
@@ -17,7 +18,7 @@ from explorer.reports.columns import COLUMNS, column
 from explorer.reports.curves import best_variant, candidates, curve, curves_figure, drawn
 from explorer.reports.differences import differences_figure, shown
 from explorer.reports.names import family_of, is_recalibrated, short_names
-from explorer.reports.printed import panels, printed_points
+from explorer.reports.printed import concerns, panels, printed_points
 from explorer.reports.report import write_report
 from explorer.reports.study import read
 
@@ -80,6 +81,17 @@ def test_the_panels_are_the_datas_own_and_both_for_the_papers_figure():
     assert [100 * large[0].y, 100 * large[-1].y] == pytest.approx([31.87, 16.92])
 
 
+def test_printed_points_stand_beside_networks_that_they_concern(tmp_path):
+    texts = {"gunn15": False, "densenet-40-12": False, "densenet-bc-100-12": True, "resnet20 + mssar(1, 2)": True}
+    for number, (text, concerned) in enumerate(texts.items()):
+        write_single(tmp_path / str(number), text, 0.1)
+        (study,) = read(tmp_path / str(number)).studies
+        assert concerns(study.rows) is concerned, text
+    write_sweep(tmp_path / "swept", lambda base, scales, seed: 0.3, seeds=1)
+    (study,) = read(tmp_path / "swept").studies
+    assert concerns(study.rows)
+
+
 def test_both_panels_of_the_papers_figure_are_drawn_and_said_to_be_printed(many):
     both = panels("digits", ["ms-sar/fig5"], "macs", "test_error")
     _, *papers = accuracy_figure(points_of(many, MACS, TEST), both, MACS, TEST).axes
@@ -124,6 +136,17 @@ def test_the_cost_axis_is_logarithmic_only_where_needed(many, sound):
     wide = accuracy_figure(points_of(many, MACS, TEST), {}, MACS, TEST)
     narrow = accuracy_figure(points_of(near, MACS, TEST), {}, MACS, TEST)
     assert (wide.axes[0].get_xscale(), narrow.axes[0].get_xscale()) == ("log", "linear")
+
+
+def test_the_words_along_a_cost_axis_of_many_decades_do_not_overlap(many):
+    points = points_of(many, MACS, TEST)
+    points = [replace(points[0], x=0.9e6), *points[1:-1], replace(points[-1], x=11e9)]
+    figure = accuracy_figure(points, panels("digits", [], "macs", "test_error"), MACS, TEST)
+    figure.draw_without_rendering()
+    axis = figure.axes[0].xaxis
+    low, high = axis.get_view_interval()
+    boxes = [t.label1.get_window_extent() for t in axis.get_major_ticks() if low <= t.get_loc() <= high]
+    assert len(boxes) >= 4 and not any(a.overlaps(b) for a, b in combinations(boxes, 2))
 
 
 def test_what_is_printed_is_said_to_be(many):

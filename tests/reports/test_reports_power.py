@@ -23,6 +23,10 @@ def test_power_is_that_of_the_noncentral_t(n):
     assert power(0, n) == pytest.approx(0.05, abs=1e-9)
 
 
+def test_an_effect_far_beyond_the_noise_is_as_exact():
+    assert power(20, 2) == pytest.approx(reference(20, 2), abs=2e-9)
+
+
 @pytest.mark.parametrize(("effect", "known"), [(0.5, 34), (0.8, 15), (0.2, 199), (1.0, 10)])
 def test_seeds_are_those_of_the_textbooks(effect, known):
     """Cohen's small, medium and large effects, as G*Power gives them for the paired t test."""

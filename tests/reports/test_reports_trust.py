@@ -5,11 +5,14 @@ import re
 from dataclasses import replace
 
 import pytest
+from matplotlib.text import Text
 from reports_store import DATA, OTHER, SMALL, noisy, trial, write_single, write_sweep
 from test_reports_page import text_of
 
+from explorer.reports.agreement import agreement
+from explorer.reports.agreement_figure import agreement_figure
 from explorer.reports.claims import MOST_LISTED, compare, sentences_of_listed
-from explorer.reports.experiment import experiments_of
+from explorer.reports.experiment import experiment_of, experiments_of
 from explorer.reports.pairs import FAILS, HOLDS, NOISE, OPEN, PARTLY, judge
 from explorer.reports.power import seeds_needed
 from explorer.reports.report import write_report
@@ -22,7 +25,7 @@ from explorer.sweep.store import Store
 SHAPES = [f"cifar_resnet(n={n}, widths=[4,8,16])" for n in (1, 2, 3, 4, 5)]
 
 
-def write_list(workspace, errors, *, experiment=None, budget="20epochs", data=DATA):
+def write_list(workspace, errors, *, experiment=None, budget="20epochs", data=DATA, recipe="nesterov"):
     """Store a sweep of networks on their own: `errors` are test errors (or test and training errors) by network."""
     chosen = [costed(Candidate(text, text, None), data.shape, data.classes) for text in errors]
     ended = []
@@ -30,10 +33,12 @@ def write_list(workspace, errors, *, experiment=None, budget="20epochs", data=DA
         for seed, error in enumerate(errors[candidate.text]):
             test, train = error if isinstance(error, tuple) else (error, error / 2)
             steps = {"steps": 10 * int(re.match(r"\d+", budget)[0])}
-            ended.append(replace(trial(candidate, seed, test, budget=budget, data=data), train_error=train, **steps))
+            record = trial(candidate, seed, test, budget=budget, data=data, recipe=recipe)
+            ended.append(replace(record, train_error=train, **steps))
     seeds = max(len(own) for own in errors.values())
     config = {"bases": list(errors), "scales": None, "budget": budget, "seeds": seeds, "data": data.name}
     config |= {"experiment": experiment} if experiment else {}
+    config |= {"recipe": None if recipe == "nesterov" else recipe}
     with Store.open(workspace) as store:
         run = store.begin_run("sweep", config, chosen, data, [record.id for record in ended])
         for record in ended:
@@ -82,6 +87,16 @@ def test_pairs_that_swap_beyond_the_noise_are_named(tmp_path):
     text = text_of(write_report(tmp_path).html.read_text())
     assert f"1 swapped, beyond the noise {SHAPES[0]} below {SHAPES[1]} first" in text
     assert (tmp_path / "report" / "study-1-agreement-1.png").is_file()
+
+
+def test_a_long_title_stays_within_the_figure_of_two_budgets():
+    values = [{0: level, 1: level + 0.01} for level in (0.1, 0.2, 0.3)]
+    title = "digits, 1 epoch against 2 epochs, bf16, reference layers, channel-pairs observed, group-weights observed"
+    figure = agreement_figure(agreement(SHAPES[:3], values, values), "1 epoch", "2 epochs", title)
+    figure.draw_without_rendering()
+    (written,) = (text for text in figure.findobj(Text) if text.get_text().startswith("digits, 1 epoch against"))
+    (low, _), (high, top) = written.get_window_extent().get_points()
+    assert low >= 0 and high <= figure.bbox.width and top <= figure.bbox.height
 
 
 def test_a_report_about_one_budgets_runs_sees_no_other(tmp_path):
@@ -171,6 +186,23 @@ def test_the_first_network_may_come_after_one_with_modifiers(tmp_path):
     assert (found.row.text, found.reference.text, found.verdict) == (SMALL, f"{SMALL} + se", "worse")
 
 
+def test_networks_are_compared_under_the_same_recipe(tmp_path):
+    texts = [SMALL, SHAPES[1], f"{SHAPES[1]} + se"]
+    for recipe, levels in (("nesterov", (0.4, 0.3, 0.2)), ("other", (0.6, 0.5, 0.4))):
+        write_list(tmp_path, dict(zip(texts, map(around, levels), strict=True)), recipe=recipe)
+    _, claims, _, _ = trusted(tmp_path)
+    assert sorted((c.row.text, c.row.recipe, c.reference.text, c.reference.recipe) for c in claims.listed) == sorted(
+        (text, recipe, reference, recipe)
+        for text, reference in ((SHAPES[1], SMALL), (texts[2], SHAPES[1]))
+        for recipe in ("nesterov", "other")
+    )
+    assert all(c.difference.mean == pytest.approx(-0.1, abs=0.01) for c in claims.listed)
+    name, text = sentences_of_listed(claims)[1]
+    assert name == f"Against {SMALL} (recipe other)" and f"{SHAPES[1]} (recipe other) by " in text
+    page = text_of(write_report(tmp_path).html.read_text())
+    assert all(f"{SHAPES[1]} ({recipe})" in page for recipe in ("recipe nesterov", "recipe other"))
+
+
 def test_networks_of_sweeps_and_spaces_are_not_listed(tmp_path):
     write_sweep(tmp_path, noisy)
     write_single(tmp_path, SHAPES[0], 0.3)
@@ -195,10 +227,10 @@ S1, S2, S3, S4 = (f"seqresnet-s{number}" for number in (1, 2, 3, 4))
 @pytest.mark.parametrize(
     ("levels", "verdict", "detail"),
     [
-        ({S1: 0.1, S2: 0.2, S3: 0.3, S4: 0.4}, HOLDS, "of 3 pairs 3 as claimed beyond the noise"),
+        ({S1: 0.1, S2: 0.2, S3: 0.3, S4: 0.4}, HOLDS, "all 3 pairs as claimed beyond the noise"),
         ({S1: 0.2, S2: 0.1, S3: 0.3, S4: 0.4}, FAILS, "2 as claimed beyond the noise and 1 the other way beyond the"),
         ({S1: 0.1, S2: 0.2, S3: 0.3}, PARTLY, "2 as claimed beyond the noise and 1 not run here"),
-        ({S1: 0.1, S2: 0.1001, S3: 0.1002, S4: 0.1003}, NOISE, "of 3 pairs 3 within noise"),
+        ({S1: 0.1, S2: 0.1001, S3: 0.1002, S4: 0.1003}, NOISE, "all 3 pairs within noise"),
     ],
 )
 def test_a_claim_holds_or_fails_only_beyond_the_noise(tmp_path, levels, verdict, detail):
@@ -211,6 +243,37 @@ def test_a_claim_holds_or_fails_only_beyond_the_noise(tmp_path, levels, verdict,
     assert claims.listed == () and len(tested.comparisons) == len(trust.needed)
     page = text_of(write_report(tmp_path).html.read_text())
     assert f"{verdict[0].upper()}{verdict[1:]}: " in page and "whether it holds at this budget on this data" in page
+
+
+def test_a_claim_is_judged_under_one_recipe(tmp_path):
+    write_list(tmp_path, {S1: around(0.5)}, experiment="seqconv/table5", recipe="other")
+    levels = {S1: 0.6, S2: 0.7, S3: 0.8, S4: 0.9}
+    write_list(tmp_path, {text: around(level) for text, level in levels.items()}, experiment="seqconv/table5")
+    everything = {text: around(level - 0.5) for text, level in levels.items() if text != S1}
+    write_list(tmp_path, everything, experiment="seqconv/table5", recipe="other")
+    (tested,) = trusted(tmp_path)[2]
+    assert [(c.row.recipe, c.reference.recipe) for c in tested.comparisons] == [("other", "other")] * 2 + [
+        ("nesterov", "nesterov")
+    ]
+    page = text_of(write_report(tmp_path).html.read_text())
+    assert f"{S1} (recipe other)" in page and f"against {S4} (recipe nesterov)" in page
+
+
+def test_a_pair_that_a_claim_asks_for_again_is_told_once(tmp_path):
+    write_sweep(tmp_path, noisy, bases=("resnet56",), scales=(1, 2, 4))
+    study, claims, _, _ = trusted(tmp_path)
+    tested = [judge(experiment_of("ms-sar/table3", study), study)]
+    assert len(claims.every) == 7 and len(tested[0].comparisons) == 16 - 3
+    needed = trust_of(study, [study], claims, tested).needed
+    pairs = [(one.comparison.row.text, one.comparison.reference.text) for one in needed]
+    assert len(pairs) == len(set(pairs)) == 7 + 13 - 1
+
+
+def test_a_place_in_a_paper_is_told_as_what_it_is(tmp_path):
+    write_list(tmp_path, {"gunn15": around(0.1), "sunn15": around(0.2)}, experiment="gunn/table5")
+    page = text_of(write_report(tmp_path).html.read_text())
+    assert "(table 5)" in page and "section table" not in page
+    assert "neither how far apart they are" in page
 
 
 def test_a_claim_of_one_pair_and_a_budget_in_flops(tmp_path):

@@ -151,6 +151,12 @@ def test_a_place_that_cannot_be_written_is_refused_and_nothing_is_made(tmp_path,
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "old"]
 
 
+@pytest.mark.parametrize("action", [check_usable, Store.read])
+def test_a_place_that_cannot_even_be_looked_at_is_refused(tmp_path, action):
+    with pytest.raises(UserError, match=r"cannot look for the store .*File name too long; choose another folder"):
+        action(tmp_path / ("x" * 300))
+
+
 def test_torchrun_is_refused(tmp_path, monkeypatch):
     for name, value in {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "4", "RANK": "1"}.items():
         monkeypatch.setenv(name, value)

@@ -40,6 +40,10 @@ class Feeds:
         self.guide = self._feed(data.validation.first(validation_images))
         self._test_was_read = False
 
+    def glance(self, images: int) -> Tensor:
+        """The first `images` of the validation part, [N, C, H, W]."""
+        return next(self._feed(self._data.validation.first(images)).in_order(images))[0]
+
     def seen(self, images: int) -> Feed:
         """The training part again, or the first `images` of files, of which there may be millions."""
         part = self._data.train
