@@ -7,10 +7,11 @@ from typing import Any
 
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
+from explorer.reports.claims import names_of
 from explorer.reports.curves import Curve
 from explorer.reports.numbers import DASH, listed
 from explorer.reports.statistics import LEVEL, Difference, holm, paired, sample
-from explorer.reports.study import Row, Study
+from explorer.reports.study import Study
 from explorer.reports.style import family_colours, new_figure, styled
 from explorer.sweep.records import Observation
 
@@ -48,7 +49,7 @@ Value = Callable[[Look], float | None]
 class Track:
     """A network's looks by seed and epoch, of the trainings that are done."""
 
-    row: Row
+    name: str  # its text, with the recipe where there are several
     looks: Mapping[int, Mapping[int, Look]]
 
     @property
@@ -72,10 +73,10 @@ class Track:
 
 def tracks_of(study: Study, observations: Mapping[str, Sequence[Observation]]) -> list[Track]:
     """The networks of a study whose channel pairs were looked at, and that have any."""
-    found = []
+    found, names = [], names_of(study.rows)
     for row in study.rows:
         looks = {trial.seed: _looks(observations.get(trial.id, ())) for trial in row.done}
-        track = Track(row, {seed: own for seed, own in looks.items() if own})
+        track = Track(names[id(row)], {seed: own for seed, own in looks.items() if own})
         if track.looks and track.epochs:
             found.append(track)
     return found
@@ -155,7 +156,7 @@ class Against:
 def against_first(tracks: Sequence[Track]) -> dict[tuple[str, str], Against]:
     """Every network but the first, against it: by its text and by where the pairs are, of those that have any there."""
     found = {
-        (track.row.text, where): paired(track.last(_level(where)), tracks[0].last(_level(where)))
+        (track.name, where): paired(track.last(_level(where)), tracks[0].last(_level(where)))
         for track in tracks[1:]
         for where in PLACES
     }
@@ -169,7 +170,7 @@ def table(tracks: Sequence[Track]) -> dict[str, Any]:
     headings = ["pairs", f"below {SAME:g}", f"below {CLOSE:g} (%)", "smallest distance", "against the first", "n"]
     against = against_first(tracks)
     lines = [
-        (track.row.text, f"{where} segments", _cells(track, where, against.get((track.row.text, where))), False)
+        (track.name, f"{where} segments", _cells(track, where, against.get((track.name, where))), False)
         for track in tracks
         for where in PLACES
         if track.last(_share(where))
@@ -224,7 +225,7 @@ def _found(tracks: Sequence[Track]) -> str:
 
 def _of_dead(tracks: Sequence[Track]) -> str:
     """How many channels are constant in the trained networks."""
-    dead = {track.row.text: sample(list(track.last(_dead).values())).mean or 0.0 for track in tracks}
+    dead = {track.name: sample(list(track.last(_dead).values())).mean or 0.0 for track in tracks}
     counts = [f"{number:.3g} in {text}" for text, number in dead.items() if number]
     if not counts:
         return "No channel of a trained network was dead."
@@ -239,10 +240,10 @@ def collapse_figure(tracks: Sequence[Track], title: str) -> Any:
     figure.suptitle(title, x=0.005, ha="left", fontsize=9.5, fontweight="bold")
     left, right = figure.subplots(1, 2)
     figure.get_layout_engine().set(wspace=0.06)
-    colours = family_colours([track.row.text for track in drawn])
+    colours = family_colours([track.name for track in drawn])
     for track in drawn:
-        colour = colours[track.row.text]
-        _draw(left, track.curve(_level(*PLACES)), colour, track.row.text, lambda level: 10**level)
+        colour = colours[track.name]
+        _draw(left, track.curve(_level(*PLACES)), colour, track.name, lambda level: 10**level)
         _draw(right, track.curve(_share(*PLACES)), colour, None, lambda share: max(0.0, share))
     left.set_yscale("log")
     left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

@@ -63,7 +63,7 @@ def tracks(workspace):
 
 
 def test_networks_with_layers_that_were_looked_at_are_told_of(tracks):
-    assert [track.row.text for track in tracks] == [PLAIN, GUNN]
+    assert [track.name for track in tracks] == [PLAIN, GUNN]
     assert [track.epochs for track in tracks] == [[0, 20]] * 2
 
 
