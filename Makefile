@@ -1,6 +1,8 @@
 # Two commands are all: `make demo` and `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
+BENCHES := cold_start ledger_speed inversion_speed memory_prediction latency_prediction fast_layers data_pipeline \
+  loop_speed store_speed sweep_scaling
 
 .PHONY: setup demo test test-slow bench clean
 
@@ -26,12 +28,8 @@ test: setup
 test-slow: setup
 	$(BIN)/pytest -m slow
 
-bench: setup
-	$(BIN)/python benchmarks/cold_start.py
-	$(BIN)/python benchmarks/ledger_speed.py
-	$(BIN)/python benchmarks/memory_prediction.py
-	$(BIN)/python benchmarks/latency_prediction.py
-	$(BIN)/python benchmarks/fast_layers.py
+bench: setup # one after the other, each on its own
+	for one in $(BENCHES); do $(BIN)/python benchmarks/$$one.py || exit 1; done
 
 clean:
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
