@@ -106,13 +106,13 @@ def main():
     parser.add_argument("--ray", action="store_true", help="the overhead on a Ray started here, too")
     parser.add_argument("--real", action="store_true", help="with trials that train, too")
     arguments = parser.parse_args()
+    os.environ["PYTHONPATH"] = TESTS  # for the workers: where sweep_tasks is
     found = {
         "overhead, local, 1 worker": seconds_of(300, 0, 1),
         "overhead, local, 2 workers": seconds_of(300, 0, 2),
         "overhead, local, 16 workers": seconds_of(600, 0, 16),
     }
     if arguments.ray:
-        os.environ["PYTHONPATH"] = TESTS
         found["overhead, ray"] = seconds_of(300, 0, None, "ray")
     if arguments.real:
         found |= {f"training, {count} workers": real(count) for count in (1, usable_cores())}
