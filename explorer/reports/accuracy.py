@@ -8,7 +8,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from explorer.reports.columns import Column
 from explorer.reports.labels import Label, line_boxes, place_labels, point_boxes, settle
-from explorer.reports.names import family_of, is_recalibrated, short_names
+from explorer.reports.names import family_of, is_recalibrated, short_names, under_recipe
 from explorer.reports.numbers import scale_set, tick
 from explorer.reports.printed import DATASETS, Printed
 from explorer.reports.study import Row, Study
@@ -44,7 +44,7 @@ class Point:
 
 def points_of(study: Study, x: Column, y: Column) -> list[Point]:
     """The points of a study's networks that have both values."""
-    names = short_names([row.base for row in study.rows])
+    names = short_names([_base(row) for row in study.rows])
     found = []
     for group in study.groups:
         largest = max((len(row.scales or ()) for row in group.rows), default=0)
@@ -56,8 +56,13 @@ def points_of(study: Study, x: Column, y: Column) -> list[Point]:
             full = starred and (row.scales is None or len(row.scales) == largest)
             place = _shown(across.mean, x), _shown(up.mean, y)
             spread = None if up.std is None else _shown(up.std, y)
-            found.append(Point(row, family_of(row.base), names[row.base], *place, spread, starred, full))
+            found.append(Point(row, family_of(_base(row)), names[_base(row)], *place, spread, starred, full))
     return found
+
+
+def _base(row: Row) -> str:
+    """The base network, with the recipe where there are several: these are curves of their own."""
+    return under_recipe(row.base, row.recipe if row.several else None)
 
 
 def _shown(value: float, column: Column) -> float:

@@ -123,7 +123,7 @@ def rows_alone(study: Study) -> list[Row]:
     from explorer.reports.experiment import experiments_of  # loads numpy
     from explorer.sweep.candidates import DIGEST
 
-    claimed = [line.row for e in experiments_of(study) if e.file.pairs for line in e.lines if line.row is not None]
+    claimed = [line.row for e in experiments_of(study) if e.file.pairs for line in e.lines]
     elsewhere = {row.network.digest[:DIGEST] for row in claimed}
     if any("spaces" in run.config for run in study.runs):
         from explorer.reports.edf import in_spaces  # loads matplotlib
@@ -172,22 +172,14 @@ def sentence(group: Group, comparisons: Sequence[Comparison]) -> str:
 
 def sentences_of_listed(claims: Claims) -> list[tuple[str, str]]:
     """For networks on their own: each network that others are compared with, and a sentence about these."""
-    names = names_of([row for c in claims.listed for row in (c.row, c.reference) if row is not None])
-    by_reference: dict[int, list[Comparison]] = {}
+    by_reference: dict[str, list[Comparison]] = {}
     for comparison in claims.listed:
-        by_reference.setdefault(id(comparison.reference), []).append(comparison)
+        if comparison.reference is not None:
+            by_reference.setdefault(comparison.reference.label, []).append(comparison)
     return [
-        (f"Against {names[key]}", _sentence(own, Words(names[key], "network", lambda c: names[id(c.row)])))
-        for key, own in by_reference.items()
+        (f"Against {name}", _sentence(own, Words(name, "network", lambda c: c.row.label)))
+        for name, own in by_reference.items()
     ]
-
-
-def names_of(rows: Sequence[Row]) -> dict[int, str]:
-    """The text of each row by its id(), with the recipe where a network was trained with several."""
-    recipes: dict[str, set[str | None]] = {}
-    for row in rows:
-        recipes.setdefault(row.text, set()).add(row.recipe)
-    return {id(row): f"{row.text} (recipe {row.recipe})" if len(recipes[row.text]) > 1 else row.text for row in rows}
 
 
 def _sentence(comparisons: Sequence[Comparison], words: Words) -> str:

@@ -7,7 +7,6 @@ from typing import Any
 
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from explorer.reports.claims import names_of
 from explorer.reports.curves import Curve
 from explorer.reports.numbers import DASH, listed
 from explorer.reports.statistics import LEVEL, Difference, holm, paired, sample
@@ -73,10 +72,10 @@ class Track:
 
 def tracks_of(study: Study, observations: Mapping[str, Sequence[Observation]]) -> list[Track]:
     """The networks of a study whose channel pairs were looked at, and that have any."""
-    found, names = [], names_of(study.rows)
+    found = []
     for row in study.rows:
         looks = {trial.seed: _looks(observations.get(trial.id, ())) for trial in row.done}
-        track = Track(names[id(row)], {seed: own for seed, own in looks.items() if own})
+        track = Track(row.label, {seed: own for seed, own in looks.items() if own})
         if track.looks and track.epochs:
             found.append(track)
     return found

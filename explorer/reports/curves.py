@@ -124,7 +124,7 @@ def _colour(row: Row, best: Row | None) -> str:
 
 
 def _name(row: Row, group: Group) -> str:
-    return scale_set(row.scales) if group.base is not None else row.text
+    return scale_set(row.scales) if group.base is not None else row.label
 
 
 def _head(axes: Any, row: Row, group: Group, best: Row | None) -> None:

@@ -87,8 +87,8 @@ def in_spaces(study: Study) -> set[str]:
     return {digest for digests in space_names(study).values() if len(digests) >= LEAST for digest in digests}
 
 
-def spaces_of(study: Study, y: Column) -> list[SpaceErrors]:
-    """Each space with its networks' errors; those with too few results are left out."""
+def spaces_of(study: Study, y: Column) -> tuple[list[SpaceErrors], list[str]]:
+    """Each space with its networks' errors; and a sentence for each drawn at random that has too few for a curve."""
     drawn = how_drawn(study)
     rows: dict[str, Row] = {}
     for row in study.rows:
@@ -97,7 +97,15 @@ def spaces_of(study: Study, y: Column) -> list[SpaceErrors]:
         _space(name, drawn.get(name, "all that fit"), [rows[digest] for digest in own if digest in rows], y)
         for name, own in space_names(study).items()
     ]
-    return [space for space in found if len(space.errors) >= LEAST]
+    few = [space for space in found if len(space.errors) < LEAST]
+    return [space for space in found if space not in few], [_too_few(space) for space in few if space.name in drawn]
+
+
+def _too_few(space: SpaceErrors) -> str:
+    have = plural(len(space.errors), "network")
+    return (
+        f"The errors in {space.name} are not drawn as a distribution: {have} of it have a result, {LEAST} are needed."
+    )
 
 
 def _space(name: str, how: str, rows: Sequence[Row], y: Column) -> SpaceErrors:

@@ -68,7 +68,7 @@ def lost_by_name(study: Study) -> str:
         counts = {status: len(row.ended(status)) for status in (DONE, DIVERGED, FAILED)}
         counts["missing"] = study.missing_by_text.get(row.text, 0)
         if counts[DONE] < sum(counts.values()):
-            told.append(f"{row.text} ({', '.join(f'{number} {word}' for word, number in counts.items() if number)})")
+            told.append(f"{row.label} ({', '.join(f'{number} {word}' for word, number in counts.items() if number)})")
     rest = [plural(len(told) - IN_CAPTION, "more network")] if len(told) > IN_CAPTION else []
     return f" Trials without a result: {listed([*told[:IN_CAPTION], *rest])}." if told else ""
 

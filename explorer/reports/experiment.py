@@ -18,7 +18,7 @@ class Beside:
     name: str
     network: str
     printed: dict[str, str]  # by data set; with the printed deviation, if there is one
-    row: Row | None  # None: it was left out here
+    row: Row  # of those under several recipes each has a line
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Experiment:
         """The printed error of a network less that of another, a fraction; None where one of them is not printed."""
         found: dict[str, str] = {}
         for line in reversed(self.lines):
-            if line.row is not None and dataset in line.printed:
+            if dataset in line.printed:
                 found[line.row.network.digest] = line.printed[dataset].split()[0]
         digests = [one.network.digest for one in (row, reference) if one is not None]
         if len(digests) < 2 or not found.keys() >= set(digests):
@@ -56,18 +56,15 @@ def experiments_of(study: Study) -> list[Experiment]:
 def experiment_of(name: str, study: Study) -> Experiment:
     """The experiment of that name, with what a study holds of it."""
     file = experiments()[name]
-    rows: dict[str, Row] = {}
-    for row in study.rows:
-        rows.setdefault(row.network.digest, row)
     lines = [
-        Beside(name, network, printed, rows.get(_digest(network, study) or ""))
+        Beside(name, network, printed, row)
         for (name, network), printed in printed_errors(file).items()
+        for row in rows_of(network, study)
     ]
-    ours = {line.row.network.digest for line in lines if line.row is not None}
-    asked = [_digest(text, study) for text in file_texts(file)]
-    rest = [row for digest, row in rows.items() if digest in asked and digest not in ours]
-    lines += [Beside("", row.text, {}, row) for row in rest]
-    return Experiment(file, tuple(line for line in lines if line.row is not None), claims_of(file))
+    ours = {line.row.network.digest for line in lines}
+    asked = {_digest(text, study) for text in file_texts(file)} - ours
+    lines += [Beside("", row.text, {}, row) for row in study.rows if row.network.digest in asked]
+    return Experiment(file, tuple(lines), claims_of(file))
 
 
 def rows_of(text: str, study: Study) -> list[Row]:

@@ -66,7 +66,7 @@ def _tabular(study: Study, group: Group, claims: Claims) -> str:
     rows = [" & ".join(map(escaped, [*first, *units]))]
     for row, line in zip(group.rows, table, strict=True):
         marks = [r"$\surd$" if scale in (row.scales or ()) else "" for scale in scales]
-        head = marks if group.base is not None else [escaped(row.text)]
+        head = marks if group.base is not None else [escaped(row.label)]
         rows.append(" & ".join([*head, *(escaped(cell.text) for cell in cells(group, line, claims.of(row)))]))
     header, *body = (f"{row} \\\\" for row in rows)
     computed = f", {study.execution}" if study.execution else ""

@@ -61,8 +61,8 @@ class Use:
 
 def uses_of(study: Study, observations: Mapping[str, Sequence[Observation]]) -> list[Use]:
     """The networks of a study whose groups were looked at; those without sequential convolutions are left out."""
-    labels = short_names([row.text for row in study.rows])
-    found = [_use(labels[row.text], row, observations) for row in study.rows]
+    labels = short_names([row.label for row in study.rows])
+    found = [_use(labels[row.label], row, observations) for row in study.rows]
     return [use for use in found if use is not None]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from explorer.reports import numbers
-from explorer.reports.claims import Claims, caveats, names_of, sentence, sentences_of_listed
+from explorer.reports.claims import Claims, caveats, sentence, sentences_of_listed
 from explorer.reports.columns import COLUMNS, Column
 from explorer.reports.degenerate import marked
 from explorer.reports.evidence import environment, evidence
@@ -62,6 +62,7 @@ class Section:
     trust: Trust
     front: "Front | None" = None
     spaces: "Sequence[SpaceErrors]" = ()
+    spaces_left_out: Sequence[str] = ()  # sentences
     experiments: Sequence[Tested] = ()
     used: "Sequence[Line]" = ()
     tracks: "Sequence[Track]" = ()
@@ -91,15 +92,18 @@ def _section(section: Section) -> dict[str, Any]:
         "title": ", ".join(filter(None, [study.data.name, f"{numbers.budget(study.budget)} a trial", study.execution])),
         "facts": _facts(study),
         "findings": [
-            (_name(study, group), sentence(group, own))
+            (group.title, sentence(group, own))
             for group, own in zip(groups, claims.by_group, strict=False)
             if group.base is not None
         ]
         + sentences_of_listed(claims)
         + [_about_claim(tested, claim) for tested in section.experiments for claim in tested.judged if claim.verdict],
-        "caveats": caveats(study, claims, [c for tested in section.experiments for c in tested.comparisons]),
+        "caveats": [
+            *caveats(study, claims, [c for tested in section.experiments for c in tested.comparisons]),
+            *section.spaces_left_out,
+        ],
         "swept": any(row.scales for row in study.rows),
-        "lost": [(row.text, trial.seed, trial.status, trial.message or numbers.DASH) for row, trial in lost[:NAMED]],
+        "lost": [(row.label, trial.seed, trial.status, trial.message or numbers.DASH) for row, trial in lost[:NAMED]],
         "missing": missing[:NAMED],
         "lost_left_out": lost_left_out(len(lost), len(missing)),
         "tables": [_table(study, group, claims) for group in groups],
@@ -115,15 +119,9 @@ def _section(section: Section) -> dict[str, Any]:
         "trust": _trust(study, section.trust),
         "evidence": evidence(study, claims),
         "environment": environment(study),
-        "trials": [_trial(row.text, trial) for row, trial in trials_shown(study)],
+        "trials": [_trial(row.label, trial) for row, trial in trials_shown(study)],
         "trials_left_out": trials_left_out(study),
     }
-
-
-def _name(study: Study, group: Group) -> str:
-    """A group's name; its recipe is told where the base was trained with several."""
-    same = [other for other in study.groups if other.base == group.base]
-    return f"{group.title} (recipe {group.recipe})" if len(same) > 1 else group.title
 
 
 def _facts(study: Study) -> list[tuple[str, str]]:
@@ -153,7 +151,7 @@ def _missing(study: Study) -> list[tuple[str, str]]:
 
 def _table(study: Study, group: Group, claims: Claims) -> dict[str, Any]:
     """The scale table of a group."""
-    table, names = [], names_of(group.rows)
+    table = []
     for row, line in zip(group.rows, group_lines(study, group, claims), strict=True):
         comparison = claims.of(row)
         verdict = comparison.short_verdict if comparison else ("plain" if row.scales == () else "")
@@ -162,14 +160,14 @@ def _table(study: Study, group: Group, claims: Claims) -> dict[str, Any]:
         table.append(
             {
                 "marks": marks,
-                "text": names[id(row)],
+                "text": row.label,
                 "cells": cells(group, line, comparison),
                 "verdict": verdict,
                 "tone": tone,
             }
         )
     return {
-        "name": _name(study, group),
+        "name": group.title,
         "swept": group.base is not None,
         "scales": group.scales,
         "marked": marked(group.rows),
@@ -185,7 +183,7 @@ def _front(front: "Front") -> dict[str, Any]:
     for point in front.best:
         values = [_value(point.x, front.x), _value(point.y, front.y)]
         test = [_value(point.row.sample("test_error"), COLUMNS["test_error"])] if tested else []
-        lines.append((point.row.text, "", [*values, *test, str(len(point.row.done))], point is front.knee))
+        lines.append((point.row.label, "", [*values, *test, str(len(point.row.done))], point is front.knee))
     headings = [front.x.label, front.y.label, *([COLUMNS["test_error"].label] if tested else []), "trials"]
     return {"name": "On the front", "headings": headings, "lines": lines}
 
@@ -236,15 +234,15 @@ def _needed(study: Study, trust: Trust) -> dict[str, Any] | None:
     """The table of comparisons and the seeds they take; None where there is none."""
     printed = [f"printed, {trust.dataset}", "seeds for that"] if trust.dataset else []
     headings = ["difference (points)", "std", "n", "seeds for it", *printed, "verdict"]
-    names = names_of(study.rows)
-    lines = [(*_named(one, names), _seeds_needed(one, bool(printed)), False) for one in trust.needed]
+    lines = [(*_named(one), _seeds_needed(one, bool(printed)), False) for one in trust.needed]
     return {"name": "Comparison, paired over seeds", "headings": headings, "lines": lines} if lines else None
 
 
-def _named(one: Needed, names: Mapping[int, str]) -> tuple[str, str]:
+def _named(one: Needed) -> tuple[str, str]:
     """A network, and below it what it is compared with, and in what."""
     row, reference, error = one.comparison.row, one.comparison.reference, one.comparison.error
-    return names[id(row)], f"against {names[id(reference)]}{', training error' if error == 'train_error' else ''}"
+    assert reference is not None  # compared, or there were no seeds to count
+    return row.label, f"against {reference.label}{', training error' if error == 'train_error' else ''}"
 
 
 def _seeds_needed(one: Needed, printed: bool) -> list[str]:
@@ -267,12 +265,11 @@ def _experiment(study: Study, tested: Tested) -> dict[str, Any]:
     experiment = tested.experiment
     datasets = experiment.datasets
     headings = ["test error here (%)", "training error here (%)", "n", *(f"printed, {name}" for name in datasets)]
-    lines, names = [], names_of(study.rows)
+    lines = []
     for line in experiment.lines:
-        assert line.row is not None
         ours = [_value(line.row.sample(name), COLUMNS[name]) for name in ("test_error", "train_error")]
         printed = [line.printed.get(name, numbers.DASH) for name in datasets]
-        name = f"{line.network}{names[id(line.row)].removeprefix(line.row.text)}"
+        name = line.network + line.row.label.removeprefix(line.row.text)
         lines.append((line.name or name, name if line.name else "", [*ours, str(len(line.row.done)), *printed], False))
     file = experiment.file
     return {

@@ -169,7 +169,7 @@ def _counts(axis: Any, scale: Any, values: Sequence[float]) -> None:
 
 def _name(axes: Any, front: Front, line: Sequence[tuple[float, float]]) -> None:
     """Names beside the front's networks; of too many, its ends, the knee and some between."""
-    names = short_names([point.row.text for point in front.best])
+    names = short_names([point.row.label for point in front.best])
     step = -(-len(front.best) // NAMED)
     named = [
         point
@@ -177,7 +177,7 @@ def _name(axes: Any, front: Front, line: Sequence[tuple[float, float]]) -> None:
         if place % step == 0 or point is front.best[-1] or point is front.knee
     ]
     occupied = [*line_boxes(axes, line), *point_boxes(axes, [_at(point, front) for point in front.points], 3)]
-    labels = [Label(_cut(names[point.row.text]), *_at(point, front), INK) for point in named]
+    labels = [Label(_cut(names[point.row.label]), *_at(point, front), INK) for point in named]
     place_labels(axes, labels, occupied)
 
 

@@ -87,7 +87,7 @@ def _section(study: Study, findings: Findings, axes: tuple[Column, Column], pref
     tested = [judge(experiment, study) for experiment in experiments_of(study)]
     trust = trust_of(study, findings.studies, claims, tested)
     error = axes[1] if axes[1].error else column("test_error", "--y")
-    spaces = spaces_of(study, error)
+    spaces, too_small = spaces_of(study, error)
     uses = _uses(study, findings)
     tracks = _tracks(study, findings)
     pictures = {
@@ -101,7 +101,7 @@ def _section(study: Study, findings: Findings, axes: tuple[Column, Column], pref
         "collapse": _collapse(study, tracks, prefix),
         "agreement": _agreement(study, trust, prefix),
     }
-    return Section(study, claims, pictures, trust, front, spaces, tested, used=_lines(uses), tracks=tracks)
+    return Section(study, claims, pictures, trust, front, spaces, too_small, tested, _lines(uses), tracks)
 
 
 def _tracks(study: Study, findings: Findings) -> "list[Track]":

@@ -5,13 +5,14 @@ A study is what may be compared: trials on the same images within the same budge
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from explorer.errors import UserError
+from explorer.reports.names import under_recipe
 from explorer.reports.quantities import LABELS, quantity
 from explorer.reports.statistics import Sample, sample
 from explorer.sweep.records import (
@@ -41,6 +42,12 @@ class Row:
     recipe: str | None  # its name; None: no trial has ended yet
     trials: tuple[TrialRecord, ...]
     classes: int = 0  # of the data
+    several: bool = False  # the study has rows of this network under other recipes
+
+    @property
+    def label(self) -> str:
+        """The text; with the recipe where only this tells two rows apart."""
+        return under_recipe(self.text, self.recipe if self.several else None)
 
     @cached_property
     def done(self) -> list[TrialRecord]:
@@ -75,6 +82,7 @@ class Group:
     base: str | None
     recipe: str | None
     rows: tuple[Row, ...]
+    several: bool = False  # the study has groups of this base under other recipes
 
     @cached_property
     def plain(self) -> Row | None:
@@ -94,7 +102,9 @@ class Group:
     @property
     def title(self) -> str:
         """What to call it in headings."""
-        return self.base if self.base is not None else "networks on their own"
+        if self.base is None:
+            return "networks on their own"
+        return under_recipe(self.base, self.recipe if self.several else None)
 
 
 @dataclass(frozen=True)
@@ -253,10 +263,11 @@ def _study(draft: _Draft) -> Study:
     trials: dict[str, list[TrialRecord]] = {}  # by network
     for trial in once:
         trials.setdefault(trial.network, []).append(trial)
+    recipes = _recipe_names(once)
     rows = [
         row
         for candidate in _distinct(draft.candidates)
-        for row in _rows(candidate, trials.get(candidate.network.digest, []), draft.data.classes)
+        for row in _rows(candidate, trials.get(candidate.network.digest, []), recipes, draft.data.classes)
     ]
     missing = tuple(draft.missing)
     return Study(draft.data, draft.budget, _groups(rows), missing, tuple(draft.runs), draft.execution)
@@ -274,23 +285,36 @@ def _distinct(candidates: Sequence[CandidateRecord]) -> list[CandidateRecord]:
     return list(kept.values())
 
 
-def _rows(candidate: CandidateRecord, trials: Sequence[TrialRecord], classes: int) -> list[Row]:
-    """A candidate's rows: one for each recipe it was trained with, or one without trials."""
+def _recipe_names(trials: Iterable[TrialRecord]) -> dict[int, str]:
+    """The names of the trials' recipes by their id(); with what differs where two of one name do."""
     recipes = {id(trial.recipe): trial.recipe for trial in trials}  # the store gives equal ones as one object, mostly
-    if len(recipes) < 2:
-        return [_row(candidate, trials, classes)]
     texts = {key: json.dumps(recipe, sort_keys=True) for key, recipe in recipes.items()}
+    versions: dict[str, dict[str, dict[str, Any]]] = {}  # by name, by text
+    for key, text in texts.items():
+        versions.setdefault(str(recipes[key].get("name", "unnamed recipe")), {})[text] = recipes[key]
+    names = {text: _version(name, text, same) for name, same in versions.items() for text in same}
+    return {key: names[text] for key, text in texts.items()}
+
+
+def _version(name: str, text: str, same: Mapping[str, dict[str, Any]]) -> str:
+    """A recipe's name, and what tells it from others of that name: an older release's, say."""
+    settings = dict.fromkeys(setting for recipe in same.values() for setting in recipe)
+    apart = [key for key in settings if len({json.dumps(recipe.get(key)) for recipe in same.values()}) > 1]
+    told = [f"{key}={json.dumps(same[text].get(key))}" for key in apart]
+    return f"{name}, {', '.join(told)}" if told else name
+
+
+def _rows(
+    candidate: CandidateRecord, trials: Sequence[TrialRecord], recipes: Mapping[int, str], classes: int
+) -> list[Row]:
+    """A candidate's rows: one for each recipe it was trained with, or one without trials."""
+    own = (candidate.text, candidate.base, candidate.scales, candidate.network)
     by_recipe: dict[str, list[TrialRecord]] = {}
     for trial in trials:
-        by_recipe.setdefault(texts[id(trial.recipe)], []).append(trial)
-    return [_row(candidate, own, classes) for own in by_recipe.values()]
-
-
-def _row(candidate: CandidateRecord, trials: Sequence[TrialRecord], classes: int) -> Row:
-    """A row of trials with one recipe."""
-    recipe = str(trials[0].recipe.get("name", "unnamed recipe")) if trials else None
-    own = (candidate.text, candidate.base, candidate.scales, candidate.network)
-    return Row(*own, recipe, tuple(trials), classes)
+        by_recipe.setdefault(recipes[id(trial.recipe)], []).append(trial)
+    several = len(by_recipe) > 1
+    rows = [Row(*own, recipe, tuple(trained), classes, several) for recipe, trained in by_recipe.items()]
+    return rows or [Row(*own, None, (), classes)]
 
 
 def _groups(rows: Sequence[Row]) -> tuple[Group, ...]:
@@ -301,7 +325,10 @@ def _groups(rows: Sequence[Row]) -> tuple[Group, ...]:
         base = None if row.scales is None else row.base
         grouped.setdefault((base, row.recipe or recipes.get(row.base) if base else None), []).append(row)
     ordered = sorted(grouped.items(), key=lambda item: item[0][0] is None)
+    times = Counter(base for base, _ in grouped)
     return tuple(
-        Group(base, recipe, tuple(sorted(own, key=lambda row: (len(row.scales or ()), row.scales or ()))))
+        Group(
+            base, recipe, tuple(sorted(own, key=lambda row: (len(row.scales or ()), row.scales or ()))), times[base] > 1
+        )
         for (base, recipe), own in ordered
     )

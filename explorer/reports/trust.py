@@ -124,7 +124,7 @@ def _longer(study: Study, other: Study) -> Longer | None:
     if not keys or _steps([ours[key] for key in keys]) >= _steps([theirs[key] for key in keys]):
         return None
     before, after = ([rows[key].by_seed("test_error") for key in keys] for rows in (ours, theirs))
-    found = agreement([ours[key].text for key in keys], before, after)
+    found = agreement([ours[key].label for key in keys], before, after)
     return None if found is None else Longer(budget(other.budget), found)
 
 
@@ -154,7 +154,7 @@ def _about_selection(study: Study) -> list[str]:
     """Whether the validation images order networks as the test images do."""
     rows = list(_by_network(study).values())
     validation, test = ([row.by_seed(name) for row in rows] for name in ("validation_error", "test_error"))
-    found = agreement([row.text for row in rows], validation, test)
+    found = agreement([row.label for row in rows], validation, test)
     return [_about_order(found, "on the validation and on the test images")] if found else []
 
 

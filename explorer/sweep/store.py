@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, fields
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from explorer.errors import UserError
 from explorer.sweep.cells import DECODERS, among, columns, encoded, made, members, trials_of, with_decoded
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 DEFAULT_WORKSPACE = Path("explorer-work")
 TRIAL = tuple(field.name for field in fields(TrialRecord))
 ERRORS = ("train_error", "validation_error", "test_error")
+_R = TypeVar("_R", EpochRecord, Observation)
 BRIEF = ("id", "network", "data", "recipe", "seed", "budget", "status", *ERRORS, "finished")
 
 
@@ -231,30 +232,24 @@ class Store:
         found = {trial: [EpochRecord(*epoch) for epoch in self._query(query, (trial,))] for trial in trials}
         return {trial: epochs for trial, epochs in found.items() if epochs}
 
-    @collector_paused()
     def history(self, runs: Sequence[int] | None = None) -> dict[str, list[EpochRecord]]:
         """The epochs of every trial of the given runs (None: of all), by trial id."""
-        self._check("history")
-        query = f"SELECT trial, {columns(EpochRecord)} FROM history {members('trial', runs)} ORDER BY trial, epoch"
-        found: dict[str, list[EpochRecord]] = {}
-        for trial, *epoch in self._query(query):
-            found.setdefault(trial, []).append(EpochRecord(*epoch))
-        return found
+        return self._by_trial("history", EpochRecord, runs)
 
-    @collector_paused()
     def observations(self, runs: Sequence[int] | None = None) -> dict[str, list[Observation]]:
         """What was observed in every trial of the given runs (None: of all), by trial id, first epochs first."""
-        self._check("observations")
-        query = f"SELECT trial, {columns(Observation)} FROM observations {members('trial', runs)} ORDER BY 1, 2, 3"
-        found: dict[str, list[Observation]] = {}
-        for trial, *observation in self._query(query):
-            found.setdefault(trial, []).append(Observation(*observation))
-        return found
+        return self._by_trial("observations", Observation, runs)
 
-    def _check(self, table: str) -> None:
-        """Histories and observations are most of the file, and are not read through before they are wanted."""
+    @collector_paused()
+    def _by_trial(self, table: str, record: type[_R], runs: Sequence[int] | None) -> dict[str, list[_R]]:
+        """These two tables are most of the file: their pages are checked here, not before they are wanted."""
         with explained(self.path):
             check_pages(self.database, self.path, (table,))
+        query = f"SELECT trial, {columns(record)} FROM {table} {members('trial', runs)} ORDER BY trial, epoch"
+        found: dict[str, list[_R]] = {}
+        for trial, *values in self._query(query):
+            found.setdefault(trial, []).append(record(*values))
+        return found
 
     def data(self) -> dict[str, DataRecord]:
         """Every data set that was trained on, by fingerprint."""

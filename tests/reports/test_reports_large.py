@@ -10,7 +10,7 @@ from explorer.reports import accuracy, curves, differences, excerpt
 from explorer.reports.claims import compare
 from explorer.reports.excerpt import groups_shown
 from explorer.reports.export import export_table
-from explorer.reports.names import short_names
+from explorer.reports.names import short_names, under_recipe
 from explorer.reports.report import write_report
 from explorer.reports.study import read
 from explorer.reports.table import lines
@@ -121,3 +121,12 @@ def test_short_names_are_what_comparing_all_pairs_gives():
             for _ in range(draw.randint(1, 9))
         ]
         assert short_names(texts) == slow_short_names(list(dict.fromkeys(texts)))
+
+
+def test_a_recipe_stands_behind_a_short_name():
+    texts = ["seqresnet(k=8, r=2)", "seqresnet(k=16, r=2)", "resnet20 + mssar(1, 2)"]
+    labels = [under_recipe(text, recipe) for text in texts for recipe in ("a", "b, lr=0.1", None)]
+    assert list(short_names(labels).values()) == [
+        "k=8 (recipe a)", "k=8 (recipe b, lr=0.1)", "k=8", "k=16 (recipe a)", "k=16 (recipe b, lr=0.1)", "k=16",
+        *labels[6:],
+    ]  # fmt: skip

@@ -107,11 +107,21 @@ def spaces(tmp_path_factory):
 
 def test_a_space_counts_every_network_once(spaces):
     (study,) = read(spaces).studies
-    deep, wide = spaces_of(study, COLUMNS["test_error"])
+    (deep, wide), _ = spaces_of(study, COLUMNS["test_error"])
     assert (wide.name, len(wide.errors), wide.diverged, wide.failed, wide.missing) == ("wide", 8, 0, 0, 0)
     assert (deep.name, len(deep.errors), deep.diverged, deep.failed, deep.missing) == ("deep", 5, 1, 1, 1)
     assert deep.ended == 6 and deep.counts == "5 networks (1 diverged, 1 failed and 1 missing)"
     assert deep.how == "cifar_resnet(n = n, widths = [8, 8, 8]); n = uniform(2, 9, 1); seed 5; macs <= 1e9"
+
+
+def test_a_drawn_space_with_too_few_results_is_named(spaces, monkeypatch):
+    monkeypatch.setattr("explorer.reports.edf.LEAST", 6)
+    (study,) = read(spaces).studies
+    found, left_out = spaces_of(study, COLUMNS["test_error"])
+    assert [space.name for space in found] == ["wide"]
+    sentence = "errors in deep are not drawn as a distribution: 5 networks of it have a result, 6 are needed"
+    assert [sentence in one for one in left_out] == [True]
+    assert sentence in write_report(spaces).html.read_text()
 
 
 def test_shares_are_of_the_networks_that_ended():
@@ -123,7 +133,7 @@ def test_shares_are_of_the_networks_that_ended():
 
 def test_the_figure_shows_the_shares(spaces):
     (study,) = read(spaces).studies
-    found = spaces_of(study, COLUMNS["test_error"])
+    found, _ = spaces_of(study, COLUMNS["test_error"])
     (axes,) = edf_figure(found, COLUMNS["test_error"], "title").axes
     deep, wide = axes.lines
     assert list(wide.get_xdata())[1:-1] == [100 * error for error in found[1].errors]

@@ -1,10 +1,13 @@
 """What is read from a store: which trials are compared, which are missing, what is kept apart."""
 
+from dataclasses import replace
+
 import pytest
-from reports_store import LARGE, OTHER, SMALL, noisy, write_single, write_sweep
+from reports_store import DATA, LARGE, OTHER, SMALL, noisy, trial, write_single, write_sweep
 
 from explorer.errors import UserError
 from explorer.reports.study import read
+from explorer.sweep.candidates import Candidate, costed
 from explorer.sweep.store import Store
 
 
@@ -69,6 +72,22 @@ def test_recipes_are_never_mixed(tmp_path):
     groups = only(tmp_path).groups
     assert [(group.base, group.recipe) for group in groups] == [(SMALL, "nesterov"), (SMALL, "momentum")]
     assert all(len(row.trials) == 3 for group in groups for row in group.rows)
+    assert [group.title for group in groups] == [f"{SMALL} (recipe {name})" for name in ("nesterov", "momentum")]
+    labels = [row.label for group in groups for row in group.rows]
+    assert len(set(labels)) == len(labels) and labels[0] == f"{SMALL} (recipe nesterov)"
+
+
+def test_two_versions_of_a_recipe_are_told_apart_by_what_differs(tmp_path):
+    write_sweep(tmp_path, noisy, scales=None)
+    candidate = costed(Candidate(SMALL, SMALL, None), DATA.shape, DATA.classes)
+    older = replace(trial(candidate, 0, 0.3), id="older", recipe={"name": "nesterov", "lr": 0.2})
+    with Store.open(tmp_path) as store:
+        store.begin_run("train", {"budget": "20epochs", "seed": 0, "data": DATA.name}, [candidate], DATA, ["older"])
+        store.record(older, [])
+    rows = only(tmp_path).rows
+    assert {row.label: len(row.trials) for row in rows} == {
+        f"{SMALL} (recipe nesterov, lr=0.1)": 3, f"{SMALL} (recipe nesterov, lr=0.2)": 1
+    }  # fmt: skip
 
 
 def test_a_network_trained_alone_adds_its_seed_to_the_sweep(tmp_path):

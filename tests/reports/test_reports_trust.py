@@ -9,10 +9,13 @@ from matplotlib.text import Text
 from reports_store import DATA, OTHER, SMALL, noisy, trial, write_single, write_sweep
 from test_reports_page import text_of
 
+from explorer.reports.accuracy import points_of
 from explorer.reports.agreement import agreement
 from explorer.reports.agreement_figure import agreement_figure
 from explorer.reports.claims import MOST_LISTED, compare, sentences_of_listed
+from explorer.reports.columns import COLUMNS
 from explorer.reports.experiment import experiment_of, experiments_of
+from explorer.reports.names import short_names
 from explorer.reports.pairs import FAILS, HOLDS, NOISE, OPEN, PARTLY, judge
 from explorer.reports.power import seeds_needed
 from explorer.reports.report import write_report
@@ -201,6 +204,14 @@ def test_networks_are_compared_under_the_same_recipe(tmp_path):
     assert name == f"Against {SMALL} (recipe other)" and f"{SHAPES[1]} (recipe other) by " in text
     page = text_of(write_report(tmp_path).html.read_text())
     assert all(f"{SHAPES[1]} ({recipe})" in page for recipe in ("recipe nesterov", "recipe other"))
+    study = trusted(tmp_path)[0]
+    points = points_of(study, COLUMNS["macs"], COLUMNS["test_error"])
+    assert {point.family for point in points} == {  # each has a curve of its own
+        f"cifar_resnet{se} (recipe {recipe})" for se in ("", " + se") for recipe in ("nesterov", "other")
+    }
+    assert {point.label for point in points} == {
+        f"{name} (recipe {recipe})" for name in short_names(texts).values() for recipe in ("nesterov", "other")
+    }
 
 
 def test_networks_of_sweeps_and_spaces_are_not_listed(tmp_path):
