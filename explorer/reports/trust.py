@@ -11,6 +11,7 @@ from statistics import median
 from explorer.reports.agreement import LEAST, Agreement, agreement
 from explorer.reports.claims import MOST_LISTED, Claims, Comparison, equals, rows_alone
 from explorer.reports.degenerate import about_scales
+from explorer.reports.guessing import about_guessing
 from explorer.reports.numbers import budget, listed, percent, plural, points
 from explorer.reports.pairs import Tested
 from explorer.reports.power import MOST as MOST_SEEDS
@@ -62,6 +63,7 @@ def trust_of(study: Study, studies: Sequence[Study], claims: Claims, tested: Seq
     needed = tuple(_needed(c, tested, dataset) for c in every if id(c) in chosen)
     shown = dataset if any(one.printed is not None for one in needed) else ""
     statements = (
+        *about_guessing(study),
         *_about_budgets(study, studies, longer),
         *_about_selection(study),
         *_about_spread(study, every),
