@@ -12,9 +12,11 @@ from explorer.sweep.engine import Ended, Engine, Job
 from explorer.sweep.plan import Trial, no_answer
 from explorer.sweep.progress import Forecast, Progress
 from explorer.sweep.records import FAILED, FINISHED, TrialRecord, now
+from explorer.sweep.room import Room
 from explorer.sweep.store import Store
 from explorer.train.files import checkpoint_of, discard
 
+ANYWHERE = Room(None)
 TICK_SECONDS = 1.0  # how often those who look on hear, and trials that others run are looked at
 
 
@@ -36,12 +38,14 @@ class Drive:
         tell: Callable[[Progress], None],
         keeps: Path | None = None,
         time_limit: float | None = None,
+        room: Room = ANYWHERE,
     ) -> None:
         """`keeps`: the workspace that running trials keep their checkpoints in; None: they keep none.
 
-        `time_limit`: seconds after which a trial ends by itself, saying how far it came.
+        `time_limit`: seconds after which a trial ends by itself, saying how far it came. `room`: for those that run.
         """
-        self.keeps, self.time_limit = keeps, time_limit
+        self.keeps, self.time_limit, self.room = keeps, time_limit, room
+        self.warned: set[str] = set()
         self.store, self.engine, self.claims, self.device, self.tell = store, engine, claims, device, tell
         self.waiting = deque(trials)
         self.placed: dict[str, Trial] = {}
@@ -76,7 +80,7 @@ class Drive:
     def place(self) -> None:
         """Hand trials to the engine until it has enough of them."""
         enough = self.engine.places + max(1, self.engine.places // 4)
-        while self.waiting and len(self.placed) < enough:
+        while self.waiting and len(self.placed) < enough and self.room.fits(self.waiting[0], self.placed.values()):
             trial = self.waiting.popleft()
             if not self.claims.take(trial.id):
                 self.elsewhere.append(trial)
@@ -85,12 +89,20 @@ class Drive:
             else:
                 self.placed[trial.id] = trial
                 self.engine.start(Job(trial.id, self.payload(trial)))
+                self.warn(trial)
         self.mark_started()
+
+    def warn(self, trial: Trial) -> None:
+        """Say once of a network that it may not fit."""
+        if trial.candidate.text not in self.warned and (warning := self.room.warning(trial)):
+            self.warned.add(trial.candidate.text)
+            self.report(trial, notice=warning)
 
     def payload(self, trial: Trial) -> dict[str, Any]:
         """What a worker is told of a trial."""
         kept = {"checkpoint": str(checkpoint_of(self.keeps, trial.id)), "sets_aside": True} if self.keeps else {}
-        return trial.payload(self.device) | {"time_limit": self.time_limit} | kept
+        memory = {"keeps_memory": not self.room.large(trial)} if self.device == "cpu" else {}
+        return trial.payload(self.device) | {"time_limit": self.time_limit} | kept | memory
 
     def ended_elsewhere(self, trial: Trial) -> bool:
         """Whether another process has run a trial since this sweep began; then it is counted."""

@@ -19,6 +19,7 @@ MAX_TRIALS = 200  # of a sweep whose candidates were searched for
 VERIFIED = 20  # of these, walked one by one as well
 MORE = 4  # times as many candidates of a space are drawn until enough of them fit
 MAX_DRAWN = 200_000
+PER_IMAGE = ("macs", "flops", "activations")  # a batch has as many times more
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Fit:
 
     candidate: Candidate
     canonical: str
-    quantities: dict[str, Any]
+    quantities: dict[str, Any]  # counts of one image, memory, bytes and times of the batch that limits are on
     limit: str | None  # of which it uses most
     share: float | None  # how much of it
 
@@ -45,6 +46,7 @@ class Listing:
     fitting: int
     fits: tuple[Fit, ...]
     space: str | None = None  # the sampled space
+    repeated: int = 0  # beside the total: candidates written twice
 
 
 def list_fits(
@@ -93,10 +95,10 @@ def listings(
         first: dict[str, int] = {}  # the number of a text's plain family
         for shape, text in product(inputs, texts):
             space = text if has_ranges(text) or selection.axes else None
-            first.setdefault(text, len(search.variants))
             for base in families(text, selection.axes):
+                base.check_classes(classes)
                 for variant in _variants(base, selection.scales, shape, space):
-                    search.add(variant)
+                    first.setdefault(text, search.add(variant))
         _check_texts(selection, search, first)
         found.append(_listing(search))
     for drawn, shape in product(selection.spaces, inputs):
@@ -177,6 +179,7 @@ def _sampled(
     where, draws = parse_where(text, tuple(measures)) if limits else None, MORE * space.samples
     while True:
         candidates = family(space, draws)
+        candidates.check_classes(classes)
         search = Search(where, classes, selection.batch, measures, space.samples, watch)
         for variant in _variants(candidates, None, shape, space.name):
             search.add(variant)
@@ -216,7 +219,8 @@ def _listing(search: Search) -> Listing:
     if not search.fitting:
         raise search.nothing_fits()
     removed = zip(search.where.texts if search.where else (), search.removed.values(), strict=True)
-    return Listing(total, tuple(impossible), tuple(removed), search.fitting - len(refused), tuple(fits))
+    fitting = search.fitting - len(refused)
+    return Listing(total, tuple(impossible), tuple(removed), fitting, tuple(fits), repeated=search.repeated)
 
 
 def _verified(search: Search) -> tuple[list[Fit], list[tuple[int, str]]]:
@@ -237,5 +241,11 @@ def _verified(search: Search) -> tuple[list[Fit], list[tuple[int, str]]]:
         if search.where and search.where.budgets and PLACE not in ranked.place.values:
             limit, share = search.where.budgets[ranked.limit], -ranked.key[0]
         candidate = Candidate(text, base.candidate(ranked.place.values), variant.scales, variant.input, variant.space)
-        fits.append(Fit(candidate, text.removeprefix(base.prefix), ranked.quantities, limit, share))
+        own = {name: _of_one(name, value, search.batch) for name, value in ranked.quantities.items()}
+        fits.append(Fit(candidate, text.removeprefix(base.prefix), own, limit, share))
     return fits, refused
+
+
+def _of_one(name: str, value: Any, batch: int) -> Any:
+    """A quantity of a batch; what is counted image by image is that of one, as everywhere else in a sweep."""
+    return value // batch if name in PER_IMAGE else value

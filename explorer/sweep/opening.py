@@ -33,7 +33,7 @@ def explained(path: Path) -> Iterator[None]:
 
 def _explanation(path: Path, error: sqlite3.DatabaseError) -> UserError:
     """What went wrong with the file at `path`, in words."""
-    reason = str(error)
+    reason = str(error) if not path.is_dir() else "unable to open it, as it is a folder"
     if "disk is full" in reason:
         return DiskFull(f"the disk is full: {path} cannot grow; free some space, and the same command goes on")
     if any(sign in reason for sign in ("readonly", "unable to open", "disk I/O")):
@@ -56,8 +56,9 @@ def make_folder(workspace: Path) -> None:
     try:
         workspace.mkdir(parents=True, exist_ok=True)
     except OSError as error:
+        reason = f"{workspace} is a file" if workspace.is_file() else error.strerror
         raise UserError(
-            f"cannot create the workspace folder {workspace}: {error.strerror}; choose another with --workspace"
+            f"cannot create the workspace folder {workspace}: {reason}; choose another with --workspace"
         ) from error
 
 
@@ -70,6 +71,15 @@ def is_there(path: Path) -> bool:
         raise UserError(f"{reason}; choose another folder with --workspace") from error
 
 
+def missing(path: Path) -> UserError:
+    """The error about a store that should be there."""
+    what = f"there is no store {path}"
+    if path.is_dir() or path.parent.is_file():
+        what += f": {path} is a folder" if path.is_dir() else f": {path.parent} is a file"
+        return UserError(f"{what}; name the folder of a store with --workspace")
+    return UserError(f"{what}: run `explorer sweep` or `explorer train` first, or name its folder with --workspace")
+
+
 def check_usable(workspace: Path) -> None:
     """UserError for a workspace whose store `connect` would refuse, or that cannot be made; nothing is changed."""
     path = workspace / FILE
@@ -79,6 +89,8 @@ def check_usable(workspace: Path) -> None:
     folder = next(place for place in (workspace, *workspace.absolute().parents) if place.exists())
     if not folder.is_dir():
         reason = f"cannot create the workspace folder {workspace}: {folder} is a file"
+    elif path.is_dir():
+        reason = f"cannot write to the store {path}: it is a folder"
     elif not os.access(folder, os.W_OK) or (path.is_file() and not os.access(path, os.W_OK)):
         reason = f"cannot write to the store {path}: it is readonly"
     else:

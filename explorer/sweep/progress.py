@@ -30,13 +30,19 @@ class Progress:
         return self.total - self.done - self.running - self.elsewhere
 
 
+def work(trial: Trial) -> int:
+    """What a trial's time grows with: multiply-adds of all epochs; budgets in seconds or FLOPs are alike for all."""
+    epochs = trial.budget.epochs
+    return 1 if epochs is None else trial.candidate.network.macs * epochs
+
+
 class Forecast:
-    """The time left, if a trial takes as long per multiply-add as those that have ended."""
+    """The time left, if a trial takes as long for its `work` as those that have ended."""
 
     def __init__(self, trials: Sequence[Trial], workers: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.workers, self.clock = workers, clock
-        self.macs_left = sum(trial.candidate.network.macs for trial in trials)
-        self.macs_done = 0
+        self.work_left = sum(work(trial) for trial in trials)
+        self.work_done = 0
         self.ended_trials = 0
         self.busy_seconds = 0.0  # of all workers
         self.began = clock()
@@ -50,20 +56,20 @@ class Forecast:
         """A trial is over."""
         self.busy_seconds += self.clock() - self.starts.pop(trial.id)
         self.ended_trials += 1
-        self.macs_done += trial.candidate.network.macs
+        self.work_done += work(trial)
         self.found(trial)
 
     def found(self, trial: Trial) -> None:
         """Another sweep has run a trial."""
-        self.macs_left -= trial.candidate.network.macs
+        self.work_left -= work(trial)
 
     def seconds_left(self) -> float | None:
         """Until the last trial ends; None while nothing is known."""
-        if not self.macs_done:
+        if not self.work_done:
             return None
         running = sum(self.clock() - start for start in self.starts.values())
-        work = self.macs_left * self.busy_seconds / self.macs_done - running
-        return max(0.0, work / self.workers)
+        seconds = self.work_left * self.busy_seconds / self.work_done - running
+        return max(0.0, seconds / self.workers)
 
     def per_minute(self) -> float | None:
         """Trials that end in a minute, since the beginning; None while nothing is known."""

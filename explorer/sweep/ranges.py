@@ -15,7 +15,7 @@ from typing import Any
 from explorer.blocks.graph import Graph
 from explorer.blocks.walk import Walk
 from explorer.catalog.load import load, parse
-from explorer.errors import ArchError, Source, UserError
+from explorer.errors import ArchError, Source, UserError, nearest
 from explorer.grammar import expand as expansion
 from explorer.grammar.lexer import MAX_DIGITS
 from explorer.grammar.library import Library
@@ -122,6 +122,18 @@ class Family:
         calls = [modifier.call for modifier in self.expression.modifiers]
         return {arg.name: arg.value for call in reversed(calls) for arg in call.args if arg.name} | found
 
+    def check_classes(self, classes: int | None) -> None:
+        """UserError where the text names another number of classes than that of the data (None: there are none)."""
+        given = self.parameters().get("classes")
+        values = self.axes.get(given.id, ()) if isinstance(given, Name) else ()
+        for value in (given.value,) if isinstance(given, Number) else values:
+            if classes not in (None, value):
+                name = self.expression.call.name
+                raise UserError(
+                    f"classes: {name} is given {value:,}, and the data have {classes:,}; leave it out, a network has "
+                    "the classes of its data"
+                )
+
     def expand(
         self, values: dict[str, Any], input: tuple[int, int, int] | None, classes: int | None, walk: Walk | None = None
     ) -> Graph:
@@ -170,6 +182,7 @@ def families(text: str, axes: Sequence[str] = ()) -> list[Family]:
     in_text = _ranged(expression, library, ranges)
     for option in axes:
         name, values = _axis(option, ranges)
+        _check_axis(name, expression.call.name, library)
         if name in in_text or name in [chosen[0][0] for chosen in choices]:
             where = f"a range in {text[:100]}" if name in in_text else "an axis of its own"
             raise UserError(f"--axis: {name} has {where} already; leave one of the two out")
@@ -180,7 +193,7 @@ def families(text: str, axes: Sequence[str] = ()) -> list[Family]:
             choices.append([(name, Name(f"_axis_{name}"))])
     made = []
     for chosen in product(*choices):
-        given = _with_arguments(expression, chosen)
+        given = _with_arguments(expression, chosen, library)
         used = {name: values for name, values in {**ranges.values, **numbers}.items() if uses(given, name)}
         made.append(Family(given, library, used, ranges, f"{file[1]}:" if file else ""))
     if (size := sum(family.size for family in made)) > MAX_CANDIDATES:
@@ -204,6 +217,9 @@ def _axis(option: str, ranges: Ranges) -> tuple[str, list[Expr]]:
     source, before = Source("--axis", option), "axis("
     if not _AXIS.match(option):
         raise UserError(f"--axis: {option[:80]!r} is not a parameter and its values; write for example k=8,16,32")
+    name, _, given = option.partition("=")
+    if not given.strip():
+        raise UserError(f"--axis: the axis {name.strip()} has no values; write for example k=8,16,32")
     plain = ranges.take(option, source)
     try:
         args = parse_expression(f"{before}{plain})", "--axis").call.args
@@ -212,13 +228,25 @@ def _axis(option: str, ranges: Ranges) -> tuple[str, list[Expr]]:
                 raise ArchError("an axis is one parameter: --axis k=8,16 --axis r=2..4", at=arg.at)
     except ArchError as error:
         raise ArchError(error.message, source, max(0, (error.at or 0) - len(before))) from None
-    name, values = args[0].name, [arg.value for arg in args]
+    values = [arg.value for arg in args]
     shown = [print_expr(value) for value in values]
     for index, value in enumerate(shown):
         if value in shown[:index]:
-            raise UserError(f"--axis: {name} has the value {value} twice")
-    assert name is not None
-    return name, values
+            raise UserError(f"--axis: {name.strip()} has the value {value} twice")
+    return name.strip(), values
+
+
+def _check_axis(axis: str, network: str, library: Library) -> None:
+    """UserError for an axis that is no parameter of a network, nor of one that it stands for."""
+    known: list[str] = []
+    definition = library.find(network)
+    while isinstance(definition, Network):
+        known += [param.name for param in definition.params]
+        if definition.base is None:
+            if axis not in known:
+                raise UserError(f"--axis: network '{network}' has no parameter '{axis}'; {nearest(axis, known)}")
+            return
+        definition = library.find(definition.base.call.name)
 
 
 def _integers(values: list[Expr], ranges: Ranges) -> list[int] | None:
@@ -234,10 +262,16 @@ def _integers(values: list[Expr], ranges: Ranges) -> list[int] | None:
     return list(found)
 
 
-def _with_arguments(expression: Expression, given: tuple[tuple[str, Expr], ...]) -> Expression:
-    """The expression with arguments of its network replaced or added."""
+def _with_arguments(expression: Expression, given: tuple[tuple[str, Expr], ...], library: Library) -> Expression:
+    """The expression with arguments of its network replaced or added; those without a name get theirs where one is."""
     call, names = expression.call, dict(given)
-    kept = tuple(arg for arg in call.args if arg.name not in names)
+    definition = library.find(call.name)
+    order = [param.name for param in definition.params] if isinstance(definition, Network) else []
+    args = call.args
+    if not names.keys().isdisjoint(order[: sum(arg.name is None for arg in args)]):
+        places = iter(order)
+        args = tuple(arg if arg.name else replace(arg, name=next(places, None)) for arg in args)
+    kept = tuple(arg for arg in args if arg.name not in names)
     added = tuple(Arg(value, name, at=call.at) for name, value in given)
     return replace(expression, call=replace(call, args=kept + added))
 

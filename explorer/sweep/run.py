@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,10 @@ from explorer.sweep.candidates import (
     costed,
 )
 from explorer.sweep.claims import Claims
-from explorer.sweep.drive import Drive
+from explorer.sweep.drive import ANYWHERE, Drive
 from explorer.sweep.engine import Engine
 from explorer.sweep.listing import Listing, candidates_of, measures_of
-from explorer.sweep.opening import check_usable
+from explorer.sweep.opening import check_usable, is_there
 from explorer.sweep.placing import Placement, check_device
 from explorer.sweep.plan import (
     Trial,
@@ -34,14 +34,17 @@ from explorer.sweep.plan import (
     planned,
 )
 from explorer.sweep.progress import Progress
-from explorer.sweep.records import FINISHED, CandidateRecord, EpochRecord, TrialRecord
+from explorer.sweep.records import DONE, FINISHED, CandidateRecord, EpochRecord, TrialRecord
+from explorer.sweep.room import Room, free_memory
+from explorer.sweep.schema import FILE
 from explorer.sweep.store import DEFAULT_WORKSPACE, Store
 from explorer.train.budget import parse_budget
 from explorer.train.data import SOURCES, Dataset, Source, load, source
+from explorer.train.data.intact import check_images
 from explorer.train.execution import USUAL, Execution
 from explorer.train.files import checkpoint_of, discard, weights_of
-from explorer.train.launcher import check_alone, rank
-from explorer.train.recipes import kind_of, recipe_of
+from explorer.train.launcher import check_alone, rank, size
+from explorer.train.recipes import Recipe, kind_of, recipe_of
 from explorer.train.status import Status
 
 DEFAULT_BUDGET = "20epochs"
@@ -58,6 +61,7 @@ class SweepResult:
     run: int | None = None  # its number in the store
     trials: tuple[TrialRecord, ...] = ()
     found: int = 0  # trials that were in the store already
+    repeated: tuple[str, ...] = ()  # networks left out, being one of the candidates by another name
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,19 @@ class TrainResult:
     trial: TrialRecord
     history: tuple[EpochRecord, ...]
     found: bool
+    weights: Path | None = None  # the file, where there is one
+    again: TrialRecord | None = None  # a trial that was found without its weights, trained for these; not stored
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """The networks of a sweep, each once, with their costs and recipes, and how they were found."""
+
+    chosen: tuple[Candidate, ...]
+    records: tuple[CandidateRecord, ...]
+    recipes: tuple[Recipe, ...]
+    listings: list[Listing]
+    repeated: tuple[str, ...]
 
 
 class Interrupted(KeyboardInterrupt):
@@ -119,23 +136,22 @@ def sweep(
     if train:
         _check_place(workspace)
     selection = bases if isinstance(bases, Selection) else _selection(bases, scales, axes, where)
-    chosen, candidates, found_by = _costed(selection, described, seeds, train, watch, execution.dtype)
-    kind = kind_of(described.name, described.shape) if described else "other"
-    recipes = [recipe_of(candidate.base, recipe, kind) for candidate in chosen]
+    compared = _compared(selection, described, recipe, seeds, train, watch, execution.dtype)
     if not train or data is None:
-        return SweepResult(candidates)
-    (announce or (lambda *_: None))(candidates, found_by)
-    check_memory(candidates, max(recipe.batch for recipe in recipes))
+        return SweepResult(compared.records, repeated=compared.repeated)
+    check_memory(compared.records, max(recipe.batch for recipe in compared.recipes))
     placement.check_device()
-    loaded = load(data, data_dir)
-    trials = plan_trials(candidates, loaded, recipes, seeds, length, execution.check())
+    loaded = _as_known(load(data, data_dir), workspace)
+    trials = plan_trials(compared.records, loaded, compared.recipes, seeds, length, execution.check())
     check_budgets(trials, loaded)
-    config = _config(selection, chosen, candidates, experiment)
+    check_images(loaded)
+    config = _config(selection, compared, experiment)
     config |= {"budget": str(length), "seeds": seeds, "recipe": recipe} | _images(data, loaded) | _unusual(execution)
     with closing(placement.open(TASK)) as opened, Store.open(workspace) as store:
-        run = store.begin_run("sweep", config, candidates, data_record(loaded), [trial.id for trial in trials])
+        (announce or (lambda *_: None))(compared.records, compared.listings)
+        run = store.begin_run("sweep", config, compared.records, data_record(loaded), [trial.id for trial in trials])
         found = _run_missing(store, opened, placement, trials, progress or (lambda _: None))
-        return SweepResult(candidates, run, tuple(store.trials([run])), found)
+        return SweepResult(compared.records, run, tuple(store.trials([run])), found, compared.repeated)
 
 
 def _check_place(workspace: str | Path) -> None:
@@ -151,9 +167,10 @@ def _run_missing(
     found, workspace = store.finished([trial.id for trial in trials]), store.path.parent
     missing = [trial for trial in trials if trial.id not in found]
     keeps = workspace if placement.engine == "local" else None  # a cluster's machines may not have that folder
+    here = placement.engine == "local" and placement.device == "cpu"
+    settings = (placement.device, missing, len(found), tell, keeps, placement.time_limit)
     with Claims(workspace) as claims:
-        drive = Drive(store, opened, claims, placement.device, missing, len(found), tell, keeps, placement.time_limit)
-        _drive(drive)
+        _drive(Drive(store, opened, claims, *settings, Room(free_memory(), opened.places) if here else ANYWHERE))
     return len(found)
 
 
@@ -161,29 +178,38 @@ def _selection(bases: Sequence[str], scales: Sequence[int] | None, axes: Sequenc
     return Selection(tuple(bases), None if scales is None else check_scales(scales), (), tuple(axes), where)
 
 
-def _costed(
+def _compared(
     selection: Selection,
     data: Source | None,
+    recipe: str | None,
     seeds: int,
     train: bool,
     watch: Callable[[int, int], None] | None,
     dtype: str,
-) -> tuple[list[Candidate], tuple[CandidateRecord, ...], list[Listing]]:
-    """The candidates on images of the data (None: the networks' own input), their costs, and how they were found."""
+) -> _Compared:
+    """What a selection compares on images of the data (None: the networks' own input); equal networks are one."""
     shape, classes = (data.shape, data.classes) if data else (None, None)
+    kind = kind_of(data.name, data.shape) if data else "other"
     if train:
         check_inputs(selection.inputs, shape)
     chosen, found = candidates_of(selection, shape, classes, seeds, watch, measures_of(selection, dtype))
-    return chosen, tuple(costed(candidate, shape, classes) for candidate in chosen), found
+    first: dict[Any, tuple[Candidate, CandidateRecord, Recipe]] = {}
+    repeated = []
+    for candidate in chosen:
+        own = candidate, costed(candidate, shape, classes), recipe_of(candidate.base, recipe, kind)
+        if first.setdefault((candidate.space, own[1].network.digest, own[2]), own) is not own:
+            repeated.append(candidate.text)
+    kept, records, recipes = zip(*first.values(), strict=True)
+    shown = set(kept)
+    listings = [replace(one, fits=tuple(fit for fit in one.fits if fit.candidate in shown)) for one in found]
+    return _Compared(kept, records, recipes, listings, tuple(repeated))
 
 
-def _config(
-    selection: Selection, chosen: Sequence[Candidate], records: Sequence[CandidateRecord], experiment: str | None
-) -> dict[str, Any]:
+def _config(selection: Selection, compared: _Compared, experiment: str | None) -> dict[str, Any]:
     """What was compared, as the store keeps it; `spaces` are the digests of what was found in each."""
     config = selection.as_config() | ({"experiment": experiment} if experiment else {})
     spaces: dict[str, list[str]] = {}
-    for candidate, record in zip(chosen, records, strict=True):
+    for candidate, record in zip(compared.chosen, compared.records, strict=True):
         if candidate.space is not None:
             spaces.setdefault(candidate.space, []).append(record.network.digest[:DIGEST])
     return config | ({"spaces": spaces} if spaces else {})
@@ -205,27 +231,40 @@ def train_one(
 ) -> TrainResult:
     """Train one network in this process and store the trial, unless it is there already; its weights are kept.
 
-    Stopped before, it goes on from its checkpoint. `progress` is called twice a second. UserError for bad input.
+    A trial that is there without them, as a sweep leaves it, is trained for them. Stopped before, it goes on from its
+    checkpoint. `progress` is called twice a second. UserError for bad input.
     """
     length, described = parse_budget(budget), source(data)
+    check_usable(Path(workspace))
     candidate = costed(Candidate(network, network, None), described.shape, described.classes)
     chosen = recipe_of(network, recipe, kind_of(described.name, described.shape))
     check_memory([candidate], chosen.batch)
     check_device(device)
-    loaded = load(data, data_dir)
+    loaded = _as_known(load(data, data_dir), workspace)
     trial = planned(candidate, loaded, chosen, check_seed(seed), length, execution.check())
     check_budgets([trial], loaded)
+    check_images(loaded)
     config = {"network": network, "budget": str(length), "seed": seed, "recipe": recipe}
     config |= _images(data, loaded) | _unusual(execution)
     with Store.open(workspace) as store:
         run = store.begin_run("train", config, [candidate], data_record(loaded), [trial.id])
-        found = bool(store.finished([trial.id]))
-        if not found:
-            trained = _train_here(store, trial, device, time_limit, progress)
-            if rank():  # the first process stores it
-                return TrainResult(candidate, run, *trained, found)
-        history = store.history([run]).get(trial.id, [])
-        return TrainResult(candidate, run, store.trials([run])[0], tuple(history), found)
+        before = store.trial(trial.id)
+        found = before is not None and before.status in FINISHED
+        trained = _train_here(store, trial, device, time_limit, progress) if _is_missing(store, trial) else None
+        if trained and rank():  # the first process stores it
+            return TrainResult(candidate, run, *trained, found)
+        history, weights = store.history([run]).get(trial.id, []), weights_of(store.path.parent, trial.id)
+        kept = weights if weights.is_file() else None
+        again = trained[0] if trained and found else None
+        return TrainResult(candidate, run, store.trials([run])[0], tuple(history), found, kept, again)
+
+
+def _is_missing(store: Store, trial: Trial) -> bool:
+    """Whether a trial has to be trained: for its results, or for the weights of one that is done."""
+    record = store.trial(trial.id)
+    if record is None or record.status not in FINISHED:
+        return True
+    return record.status == DONE and not weights_of(store.path.parent, trial.id).is_file()
 
 
 def _train_here(
@@ -234,17 +273,21 @@ def _train_here(
     device: str,
     time_limit: float | None,
     progress: Callable[[Status], None] | None,
-) -> tuple[TrialRecord, tuple[EpochRecord, ...]]:
-    """Train and store one trial in this process. UserError where another is at it."""
+) -> tuple[TrialRecord, tuple[EpochRecord, ...]] | None:
+    """Train one trial in this process, and store it; None: another has just done so. UserError where one is at it."""
     from explorer.sweep.task import run_trial  # imports torch
 
     workspace = store.path.parent
     checkpoint, weights = checkpoint_of(workspace, trial.id), weights_of(workspace, trial.id)
     payload = trial.payload(device) | {"time_limit": time_limit}
     payload |= {"checkpoint": str(checkpoint), "weights": str(weights)}
+    if device == "cpu" and Room(free_memory()).large(trial):
+        payload["keeps_memory"] = False
     with Claims(workspace) as claims:
         if not rank() and not claims.take(trial.id):
             raise UserError("another process is training this very trial; wait for it, or stop it")
+        if size() == 1 and not _is_missing(store, trial):
+            return None
         answer = run_trial(payload, progress)
         record, history, observations = trial.ended(answer)
         if not rank():
@@ -254,6 +297,15 @@ def _train_here(
         if answer.get("refused"):
             raise UserError(record.message or "")
     return record, history
+
+
+def _as_known(data: Dataset, workspace: str | Path) -> Dataset:
+    """A folder's images by the name that the store has for them: renamed or copied, they are the same data."""
+    if data.name in SOURCES or not is_there(Path(workspace) / FILE):
+        return data
+    with Store.read(workspace) as store:
+        known = store.data().get(data.fingerprint)
+    return replace(data, name=known.name) if known else data
 
 
 def _images(data: str, loaded: Dataset) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from explorer.analysis.facts import QUANTITIES
 from explorer.analysis.times import LATENCIES, duration
 from explorer.errors import ArchError, UserError
 from explorer.grammar.evaluate import evaluate
+from explorer.grammar.printer import print_expression
 from explorer.grammar.syntax import Function
 from explorer.sweep.ranges import Family
 from explorer.sweep.sampling import PLACE
@@ -77,6 +78,8 @@ class Search:
         self.where, self.classes, self.batch, self.measures, self.keep = where, classes, batch, measures, keep
         self.watch = watch or (lambda done, total: None)
         self.variants: list[Variant] = []
+        self.numbers: dict[Any, int] = {}  # of each, by what is searched
+        self.repeated = 0  # candidates that were there already, written otherwise
         self.sizes: list[int] = []  # of each, how many can exist
         self.refused: dict[Any, tuple[int, Place]] = {}  # by reason: how many, and one of them
         self.possible = self.fitting = self.walked = 0
@@ -86,9 +89,13 @@ class Search:
         self.waiting: list[tuple[int, Columns]] = []  # to be walked one by one
         self.left = 0  # of them
 
-    def add(self, variant: Variant) -> None:
-        """Cost and judge the candidates of one family."""
+    def add(self, variant: Variant) -> int:
+        """Cost and judge the candidates of one family, unless they are there already; its number."""
         number, family, before = len(self.variants), variant.family, self.possible
+        key = (variant.space, variant.input, family.prefix, print_expression(family.expression))
+        if (known := self.numbers.setdefault(key, number)) != number:
+            self.repeated += family.size
+            return known
         self.variants.append(variant)
         waiting: list[Block] = []
         expand = partial(self._expand, number)
@@ -103,6 +110,7 @@ class Search:
         if waiting:
             self._judge(number, waiting)
         self.sizes.append(self.possible - before)
+        return number
 
     def _expand(self, number: int, values: dict[str, Any], walk: Any = None) -> Any:
         variant = self.variants[number]

@@ -14,7 +14,6 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from explorer.errors import UserError
 from explorer.sweep.cells import DECODERS, among, columns, encoded, made, members, trials_of, with_decoded
 from explorer.sweep.opening import (
     DiskFull,
@@ -28,6 +27,7 @@ from explorer.sweep.opening import (
     is_there,
     keep_reserve,
     make_folder,
+    missing,
     transaction,
 )
 from explorer.sweep.records import (
@@ -89,10 +89,7 @@ class Store:
         """Open a store that must be there; UserError (what to run first) where it is not."""
         path = Path(workspace) / FILE
         if not is_there(path):
-            raise UserError(
-                f"there is no store {path}: run `explorer sweep` or `explorer train` first, "
-                "or name its folder with --workspace"
-            )
+            raise missing(path)
         return cls(path, connect_to_read(path))
 
     def close(self) -> None:

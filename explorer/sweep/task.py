@@ -1,6 +1,6 @@
 """One trial, JSON in and JSON out: what a worker process does. torch is imported once, with this module."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,9 @@ import torch
 import explorer
 from explorer.errors import UserError
 from explorer.measure.environment import environment
+from explorer.nn.fast.allocator import hand_back_freed_memory, keep_freed_memory
 from explorer.sweep.records import now
+from explorer.sweep.worker import memory_limit
 from explorer.train.budget import parse_budget
 from explorer.train.checkpoint import BadCheckpoint
 from explorer.train.data import load
@@ -21,11 +23,16 @@ from explorer.train.recipes import recipe_from
 from explorer.train.status import Progress
 
 MESSAGE_CHARACTERS = 500
+SHORT = "out of memory"
+# what libraries say where a limit keeps them from memory: the system's linker, oneDNN, Python
+LIMITED = ("failed to map segment", "could not create a primitive", "can't start new thread")
 
 
 def run_trial(payload: dict[str, Any], progress: Progress | None = None) -> dict[str, Any]:
     """Train what `Trial.payload` describes; what `Trial.ended` reads. Whatever goes wrong is its outcome."""
     started, refused, broken, notice = now(), False, False, None
+    if "keeps_memory" in payload:
+        keep_freed_memory(payload["keeps_memory"])
     try:
         outcome, notice = _train_anyhow(payload, progress)
     except UserError as error:
@@ -33,8 +40,9 @@ def run_trial(payload: dict[str, Any], progress: Progress | None = None) -> dict
     except Exception as error:  # out of memory, a shape torch refuses: recorded, and the sweep goes on
         outcome = Outcome(FAILED, _reason(error)[:MESSAGE_CHARACTERS])
         broken = isinstance(error, torch.AcceleratorError)
+    hand_back_freed_memory()
     return {
-        "outcome": asdict(outcome),
+        "outcome": asdict(_by_limit(outcome)),
         "environment": environment(payload["device"]) | payload["execution"],
         "started": started,
         "finished": now(),
@@ -60,7 +68,17 @@ def _reason(error: Exception) -> str:
     """What went wrong, in one line; out of memory by that name, whoever says it."""
     first = str(error).strip().partition("\n")[0]
     memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in first
-    return f"out of memory: {first}" if memory else f"{type(error).__name__}: {first}"
+    memory |= memory_limit() is not None and any(sign in first for sign in LIMITED)
+    named = f"{type(error).__name__}: {first}" if first else type(error).__name__
+    return f"{SHORT}: {first or named}" if memory else named
+
+
+def _by_limit(outcome: Outcome) -> Outcome:
+    """An outcome that names the limit that memory ran out by, where there is one."""
+    limit, message = memory_limit(), outcome.message or ""
+    if limit is None or not message.startswith(SHORT):
+        return outcome
+    return replace(outcome, message=message.replace(SHORT, f"{SHORT} (--memory-limit {limit / 2**30:g})", 1))
 
 
 def _train(payload: dict[str, Any], progress: Progress | None) -> Outcome:

@@ -35,5 +35,15 @@ def _limit_memory(size: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (size, size))  # not RLIMIT_AS: libraries reserve without using
 
 
+def memory_limit() -> int | None:
+    """Bytes that this process may have; None where nothing limits them, or the system has no such limits."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    soft = resource.getrlimit(resource.RLIMIT_DATA)[0]
+    return None if soft == resource.RLIM_INFINITY else soft
+
+
 if __name__ == "__main__":
     main(sys.argv[1], *map(int, sys.argv[2:]))

@@ -74,11 +74,12 @@ def parse_budget(text: str) -> Budget:
         raise UserError(f"--budget: {text[:80]!r} is neither epochs, seconds nor FLOPs; {FORMS}")
     unit = {"s": "s", "f": "flops", "e": "epochs"}[found[2][0].lower()]
     amount = Decimal(found[1])
-    if unit != "flops" and not found[1].isdigit():
-        raise UserError(f"--budget: {text[:80]!r} is no whole number of {'seconds' if unit == 's' else unit}; {FORMS}")
-    if not 1 <= amount <= LIMITS[unit] or amount % 1:
+    if not 1 <= amount <= LIMITS[unit]:
         top = _scientific(LIMITS[unit]) if unit == "flops" else LIMITS[unit]
         raise UserError(f"--budget: {text[:80]!r} is outside 1{unit} to {top}{unit}")
+    if amount % 1:
+        name = {"s": "seconds", "flops": "FLOPs"}.get(unit, unit)
+        raise UserError(f"--budget: {text[:80]!r} is no whole number of {name}; {FORMS}")
     return Budget(int(amount), unit)
 
 

@@ -1,11 +1,13 @@
 """Checkpoints: one safetensors file whose header holds a JSON text. Reading one executes nothing.
 
 A checkpoint is written beside its place, synchronised to the disk and renamed: whenever the process or the machine
-stops, there is the old one or the new one, whole.
+stops, there is the old one or the new one, whole. Its header holds a checksum, as a bit that a disk has flipped would
+otherwise be trained on.
 """
 
 import json
 import os
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -31,8 +33,9 @@ class BadCheckpoint(UserError):
 
 def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
     """Write a checkpoint, all or nothing. UserError where the disk is full or the folder cannot be written."""
-    header = {"explorer": json.dumps({"format": FORMAT, **facts})}
-    content = pack({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, header)
+    text = json.dumps({"format": FORMAT, **facts})
+    own = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    content = pack(own, {"explorer": text, "crc32": _checksum(text, own)})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _write(aside(path), content)
@@ -50,7 +53,8 @@ def load(path: Path) -> tuple[Tensors, dict[str, Any]] | None:
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {})["explorer"])
+            header = file.metadata() or {}
+            facts = json.loads(header["explorer"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         reason = f"{path} is damaged or no checkpoint ({_reason(error)})"
@@ -58,6 +62,9 @@ def load(path: Path) -> tuple[Tensors, dict[str, Any]] | None:
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         found = facts.get("format") if isinstance(facts, dict) else None
         raise BadCheckpoint(f"{path} has format {found}, this explorer reads {FORMAT}; delete it to begin anew")
+    told = header.get("crc32")  # none in a checkpoint from before there were any
+    if told is not None and told != _checksum(header["explorer"], tensors):
+        raise BadCheckpoint(f"{path} is damaged (its checksum differs); delete it to begin anew")
     return tensors, facts
 
 
@@ -96,6 +103,18 @@ def under(prefix: str, tensors: Mapping[str, Tensor]) -> Tensors:
     """Those that `prefixed` has named so, under their own names."""
     start = f"{prefix}."
     return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
+
+
+def _checksum(text: str, tensors: Mapping[str, Tensor]) -> str:
+    """CRC-32 of a header's text and of tensors on the CPU, contiguous: names, types, shapes and bytes.
+
+    A SHA-256 of 300 MB would make saving take a third longer; against accidents this does as well.
+    """
+    found = zlib.crc32(text.encode())
+    for name, tensor in sorted(tensors.items()):
+        found = zlib.crc32(f"{name} {tensor.dtype} {list(tensor.shape)}".encode(), found)
+        found = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, found)
+    return f"{found:08x}"
 
 
 def _write(path: Path, content: bytes) -> None:

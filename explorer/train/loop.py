@@ -41,7 +41,6 @@ VALIDATION_IMAGES = 200  # read after each epoch, or
 VALIDATION_SHARE = 10  # one for so many training images, if that is more; all where the best epoch is chosen by them
 OBSERVED_IMAGES = 100  # the first of these, for those who look at the network itself
 TRAIN_IMAGES = 50_000  # of files, read for the final training error, at most
-EVALUATION_BATCH = 256
 LOST_STEPS = 100  # between two looks at whether the loss is still finite
 SAVE_SECONDS = 30.0  # between two checkpoints, and no less than
 SAVE_TIMES = 50  # times what writing one takes
@@ -320,7 +319,8 @@ class _Training:
     def failed(self, reason: str) -> Outcome:
         """What is known of a training that could not go on."""
         steps, history = self.state.steps, tuple(self.state.history)
-        where = f"in epoch {len(history) + 1}, after {steps} steps; batches of {self.recipe.batch}"
+        when = "the final evaluation" if self.over() else f"epoch {len(history) + 1}"
+        where = f"in {when}, after {steps} steps; batches of {self.recipe.batch}"
         seen = tuple(self.state.observations)
         return Outcome(FAILED, f"{reason} ({where})", steps, seconds=self.seconds(), history=history, observations=seen)
 
@@ -335,9 +335,10 @@ class _Training:
         return self.state.kept + last
 
     def errors(self, feed: Feed, voters: Sequence[Weights] = ()) -> tuple[float, float]:
-        """Mean loss and error on all that a feed gives."""
+        """Mean loss and error on all that a feed gives, in batches that take no more memory than training does."""
+        batch = self.recipe.batch // self.crew.size
         with self.precision.autocast(), self.meter.reading():
-            return evaluate(self.model, self.paused(feed.in_order(EVALUATION_BATCH), len(voters) or 1), voters)
+            return evaluate(self.model, self.paused(feed.in_order(batch), len(voters) or 1), voters)
 
     def paused(self, batches: Batches, votes: int) -> Batches:
         """The batches, with a pause after each, on which so many weights vote."""

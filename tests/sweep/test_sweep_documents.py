@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import sqlite3
 import statistics
 from contextlib import closing
@@ -60,6 +61,14 @@ def test_several_data_sets_are_one_document_with_costs_and_results(eventful):
     (first, _), _ = (one["networks"] for one in found["runs"])
     assert (first["network"], first["params"], first["macs"]) == (TINY, 344, 153364)
     assert [first[name] for name in ("done", "diverged", "failed")] == [1, 1, 2]
+    memory, died = "out of memory: tried to get 9 GB", "its worker process died 2 times: killed by SIGKILL"
+    assert len(first["messages"]) == 3 and memory in first["messages"]
+    for reason in (
+        f"4 trials failed: {memory}",
+        f"4 trials failed: {died}",
+        "4 trials diverged: the loss was not finite",
+    ):
+        assert reason in result.stderr
     assert (first["test_error_mean"], first["test_error_std"], first["validation_error_mean"]) == (0.125, None, 0.25)
     assert found["report"]["page"] == str(eventful / "work" / "report" / "report.html")
     assert all(os.path.isfile(path) for path in found["report"]["figures"])
@@ -84,6 +93,50 @@ def test_a_search_adds_the_quantities_it_asked_for(eventful, monkeypatch):
     assert "2 candidates" in result.stderr
     assert all(row["launches"] > 0 and row["space"] for row in found["networks"])
     assert [row["test_error_std"] for row in found["networks"]] == [statistics.stdev([0.125, 0.125])] * 2
+
+
+def test_networks_that_are_one_are_trained_and_told_once(eventful, monkeypatch):
+    monkeypatch.setattr(run, "TASK", "sweep_tasks:pretend")
+    arguments = ["--data", "blank", "--seeds", 1, "--workspace", eventful / "work", "--format", "json"]
+    result = call("sweep", TINY, "cifar_resnet(1, [2, 2, 2])", *arguments)
+    (found,) = json.loads(result.stdout)["runs"]
+    assert [row["network"] for row in found["networks"]] == [TINY] and found["trials"] == 1
+    assert "the same: cifar_resnet(1, [2, 2, 2])" in result.stderr
+    result = call("sweep", TINY, "--modifier", "mssar(1)", "--scales", 1, *arguments)
+    assert "3 candidates, 1 repeated and left out" in result.stderr
+    assert len(json.loads(result.stdout)["runs"][0]["networks"]) == 3
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["sweep", TINY, "--axis", "classes=10,20", "--seeds", 1],
+        ["sweep", TINY, "--axis", "classes=10..20", "--no-train"],
+        ["sweep", "cifar_resnet(n=1, classes=20)"],
+        ["train", "cifar_resnet(n=1, classes=20)"],
+    ],
+)
+def test_networks_have_the_classes_of_their_data(tmp_path, arguments):
+    sweep_tasks.install_blank_data()
+    result = call(*arguments, "--data", "blank", "--workspace", tmp_path / "work")
+    assert re.search(r"classes: cifar_resnet is given \d+, and the data have 10", str(result.exception))
+    assert result.stdout == "" and not (tmp_path / "work").exists()
+
+
+def test_tables_say_of_what_they_are(eventful, monkeypatch):
+    monkeypatch.setattr(run, "TASK", "sweep_tasks:pretend")
+    arguments = ["--data", "blank", "--budget", "2epochs", "--workspace", eventful / "work"]
+    text = call("sweep", TINY, "--seeds", 2, *arguments).stdout
+    assert "blank, 2epochs; test error: mean ± standard deviation over 2 seeds" in text
+    assert "costs are of one image of 3x32x32" in text and "Δ" not in text
+    text = call("sweep", TINY, "--scales", 1, "--seeds", 1, *arguments).stdout
+    assert "Δ: against the same network without MS-SAR" in text
+    assert "blank, 2epochs; test error: of 1 seed\n" in text
+    for limits in ([], ["--where", "macs > 0"]):
+        table = call("sweep", "resnet18", "resnet20", "--no-train", *limits).stdout
+        assert "costs are of" not in table and "3x224x224" in table and "3x32x32" in table
+        table = call("sweep", "resnet18", "--data", "blank", "--no-train", *limits).stdout
+        assert "costs are of one image of 3x32x32" in table
 
 
 def test_runs_are_told_at_a_glance_and_in_full(eventful):
@@ -120,8 +173,24 @@ def test_what_a_run_compared(config, told):
     assert what(config) == told
 
 
-def test_a_format_is_for_runs_alone():
-    assert "--format: it is for --runs" in str(call("list", "--format", "json").exception)
+def test_runs_that_differ_in_how_they_train_say_so(eventful):
+    place = ["--workspace", eventful / "work"]
+    for more in ([], ["--recipe", "momentum"], ["--dtype", "bf16", "--deterministic"]):
+        assert call("sweep", TINY, "--data", "blank", "--seeds", 1, *place, *more).exit_code == 0
+    header, *lines = call("list", "--runs", *place).stdout.splitlines()
+    assert header.split()[4:7] == ["budget", "how", "seeds"]
+    assert [line.split("20epochs ")[1].split("  ")[0].strip() for line in lines] == [
+        "-",
+        "momentum",
+        "bf16, deterministic",
+    ]
+    call("sweep", "cifar_resnet(n=1, widths=[4,4,4])", "--data", "blank", "--seeds", 1, *place)
+    runs = json.loads(call("list", "4,4,4", "--runs", *place, "--format", "json").stdout)
+    assert [(run["run"], run["how"]) for run in runs] == [(4, "")]
+
+
+def test_a_format_is_for_what_is_in_the_store_alone():
+    assert "--format: it is for --runs and --measurements" in str(call("list", "--format", "json").exception)
 
 
 # -- refused before anything is done --------------------------------------------------------------------------
@@ -149,6 +218,23 @@ def test_a_place_that_cannot_be_written_is_refused_and_nothing_is_made(tmp_path,
     with pytest.raises(UserError, match=r"cannot write to the store .*it is readonly; choose another"):
         check_usable(tmp_path / "old")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "old"]
+
+
+def test_what_is_in_the_way_of_a_store_is_said_by_all_commands(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "taken" / FILE).mkdir(parents=True)
+    for command in (["sweep", TINY], ["train", TINY], ["list", "--runs"], ["report"], ["cost", TINY, "--on", "cpu"]):
+        for place, words in (("file", "file is a file"), ("taken", "is a folder")):
+            result = call(*command, "--workspace", tmp_path / place)
+            assert result.stdout == "" and words in str(result.exception), command
+
+
+def test_what_is_refused_is_refused_before_costs_are_shown(tmp_path):
+    sweep_tasks.install_blank_data()
+    arguments = ["sweep", TINY, "--data", "blank", "--workspace", tmp_path / "work"]
+    for more in (["--budget", "10flops"], ["--engine", "ray:127.0.0.1:1"]):
+        result = call(*arguments, *more)
+        assert result.stdout == "" and isinstance(result.exception, UserError), more
 
 
 @pytest.mark.parametrize("action", [check_usable, Store.read])

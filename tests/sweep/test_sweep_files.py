@@ -10,6 +10,8 @@ from typer.testing import CliRunner
 
 import explorer
 from explorer.cli.app import app
+from explorer.cli.options import Format
+from explorer.cli.sweep import _names
 from explorer.errors import UserError
 from explorer.sweep.candidates import Selection, scale_candidates
 from explorer.sweep.files import experiments, is_file, load, read
@@ -285,3 +287,9 @@ def test_bad_input_changes_nothing(arguments, words, tmp_path, monkeypatch):
 
 def test_load_reads_what_is_named():
     assert load("gunn/fig3").name == "gunn/fig3"
+
+
+def test_what_stands_in_for_the_papers_data_is_told(capsys):
+    assert list(_names(load("ms-sar/table3"), None, "5s", Format.table)) == ["digits"]
+    told = "ms-sar/table3: digits stands in for cifar10 and cifar100 at this budget; "
+    assert capsys.readouterr().out == f"{told}--data cifar10 or --data cifar100 trains on a real one\n"

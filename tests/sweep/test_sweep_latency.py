@@ -177,7 +177,7 @@ LIMITED = ("--no-train", "--on", DEVICE, "--batch", "64", "--where", "infer_late
 def test_the_table_says_what_is_predicted_for_what():
     text = call(FAMILY, *LIMITED).stdout
     for words in ("infer_latency <= 1.5ms leaves out 3", "predicted", "infer_latency, ms", "of infer_latency",
-                  "activations, memory and latencies are those of 64 images", f"{1e3 * seconds('wrn(16, k = 2)'):.4g}",
+                  "are of 64 images; MACs and activations of one", f"{1e3 * seconds('wrn(16, k = 2)'):.4g}",
                   f"latencies: predicted for {DEVICE}, from its maker's numbers, not calibrated; fp32"):  # fmt: skip
         assert words in text, words
     assert not find_device(DEVICE).measured

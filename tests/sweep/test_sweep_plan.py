@@ -193,6 +193,24 @@ def test_the_forecast_goes_by_multiply_adds_and_workers(candidates):
     assert forecast.seconds_left() == 0
 
 
+@pytest.mark.parametrize(
+    ("budgets", "which", "ratio"),
+    [
+        ((Budget(20, "s"), Budget(20, "s")), 3, 1),
+        ((Budget(10**12, "flops"), Budget(10**12, "flops")), 3, 1),
+        ((Budget(20, "epochs"), Budget(60, "epochs")), 0, 3),  # full, by two recipes
+    ],
+)
+def test_the_forecast_goes_by_what_a_budget_makes_of_a_network(candidates, budgets, which, ratio):
+    now = [0.0]
+    first, other = (planned([candidates[at]], 1, budget=one)[0] for at, one in zip((0, which), budgets, strict=True))
+    forecast = Forecast([first, other], workers=1, clock=lambda: now[0])
+    forecast.started(first)
+    now[0] = 10.0
+    forecast.ended(first)
+    assert forecast.seconds_left() == pytest.approx(10 * ratio)
+
+
 def test_a_trial_without_an_answer_is_recorded_as_failed(candidates):
     trial = planned(candidates)[0]
     record, history, observations = trial.ended(no_answer("2020-01-01T00:00:00", "killed twice"))

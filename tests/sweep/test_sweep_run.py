@@ -8,16 +8,19 @@ from dataclasses import replace
 
 import pytest
 import sweep_tasks
+from safetensors.torch import load_file
 
 from explorer.errors import UserError
 from explorer.reports.study import read
 from explorer.sweep import run
+from explorer.sweep.claims import Claims
 from explorer.sweep.engine import usable_cores
 from explorer.sweep.placing import worker_environment
 from explorer.sweep.progress import Progress
 from explorer.sweep.run import sweep, train_one
 from explorer.sweep.store import Store
 from explorer.train.files import checkpoint_of
+from explorer.train.outcome import FAILED, Outcome
 from explorer.train.recipes import recipe_of
 
 TINY = "cifar_resnet(n=1, widths=[2,2,2])"
@@ -70,9 +73,36 @@ def test_training_in_this_process_gives_a_workers_bits(finished, tmp_path):
     assert (again.trial, again.history) == (single.trial, single.history)
 
 
-def test_sweep_and_train_share_their_trials(finished, monkeypatch):
-    workspace, _, _ = finished
-    assert train_one(TINY, budget="1epoch", seed=0, workspace=workspace).found
+def test_sweep_and_train_share_their_trials_but_weights_are_trains(finished, tmp_path):
+    workspace, result, _ = finished
+    again = train_one(TINY, budget="1epoch", seed=0, workspace=workspace)
+    assert again.found and again.trial in result.trials
+    errors = "test_loss", "test_error", "train_loss", "validation_error"
+    assert [getattr(again.again, name) for name in errors] == [getattr(again.trial, name) for name in errors]
+    first = train_one(TINY, budget="1epoch", seed=0, workspace=tmp_path)
+    ours, theirs = load_file(first.weights), load_file(again.weights)
+    assert first.again is None and all(ours[name].equal(theirs[name]) for name in ours | theirs)
+    with Store.read(workspace) as store:
+        assert store.trial(again.trial.id) == again.trial  # nothing is stored twice
+        assert store.epochs([again.trial.id])[again.trial.id] == list(again.history)
+    known = train_one(TINY, budget="1epoch", seed=0, workspace=workspace)
+    assert (known.found, known.again, known.weights) == (True, None, again.weights)
+
+
+def test_what_another_process_ends_before_the_claim_is_not_trained_again(monkeypatch, tmp_path):
+    from explorer.sweep import task
+
+    short = {"budget": "1epoch", "workspace": tmp_path}
+    take, trained, train = Claims.take, [], task.run_trial
+
+    def late(self, trial):
+        monkeypatch.setattr(Claims, "take", take)
+        train_one(TINY, **short)
+        return take(self, trial)
+
+    monkeypatch.setattr(Claims, "take", late)
+    monkeypatch.setattr(task, "run_trial", lambda *given: trained.append(given) or train(*given))
+    assert train_one(TINY, **short).trial.status == "done" and len(trained) == 1
 
 
 @pytest.fixture
@@ -140,10 +170,22 @@ def test_whatever_happens_to_a_trial_stands_in_the_report_by_name(pretended, mon
 def test_a_trial_beyond_the_memory_limit_fails_alone_and_by_that_name(tmp_path):
     large = "cifar_resnet(n=1, widths=[128,128,128])"
     swept = sweep([large, TINY], None, seeds=1, budget="1epoch", workers=1, memory_limit=0.6, workspace=tmp_path)
-    assert {trial.status: (trial.message or "")[:14] for trial in swept.trials} == {
-        "failed": "out of memory:",
+    assert {trial.status: (trial.message or "").partition(":")[0] for trial in swept.trials} == {
+        "failed": "out of memory (--memory-limit 0.6)",
         "done": "",
     }
+
+
+def test_what_libraries_say_under_a_limit_is_out_of_memory(monkeypatch):
+    from explorer.sweep import task
+
+    said = [ImportError("x.so: failed to map segment"), RuntimeError("could not create a primitive"), MemoryError()]
+    reasons = [task._reason(error) for error in said]
+    assert reasons == [f"ImportError: {said[0]}", f"RuntimeError: {said[1]}", "out of memory: MemoryError"]
+    monkeypatch.setattr(task, "memory_limit", lambda: 2**30)
+    assert [task._reason(error)[:15] for error in said] == ["out of memory: "] * 3
+    limited = task._by_limit(Outcome(FAILED, "out of memory: 9 GB"))
+    assert limited.message == "out of memory (--memory-limit 1): 9 GB"
 
 
 def test_a_trial_that_another_process_trains_is_left_to_it(tmp_path):
@@ -240,6 +282,7 @@ def test_costs_alone_need_no_torch_pandas_or_scikit_learn():
         ({"engine": "slurm"}, "--engine"),
         ({"time_limit": -1}, "--time-limit"),
         ({"memory_limit": 0}, "--memory-limit"),
+        ({"memory_limit": 0.3}, "--memory-limit: 0.3 is below the 0.6 GiB"),
         ({"bases": []}, "no network"),
         ({"bases": ["cifar_resnet(n=1, widths=[100000,100000,100000])"]}, "GiB to train"),
     ],

@@ -158,8 +158,18 @@ def test_data_goes_to_stdout_and_counts_to_stderr(format):
     assert len(rows) == 4
     cost = explorer.cost(rows[0]["network"])
     assert int(rows[0]["params"]) == cost.params and int(rows[0]["depth"]) == cost.depth
-    if format == "json":
-        assert rows[0]["canonical"] == cost.canonical and rows[0]["macs"] == cost.macs
+    assert rows[0]["canonical"] == cost.canonical and int(rows[0]["macs"]) == cost.macs
+
+
+@pytest.mark.parametrize("more", [[], ["--where", "macs <= 1e9 and launches < 1000", "--batch", "8"]])
+def test_csv_and_json_have_one_set_of_names_and_counts_of_one_image(more):
+    arguments = ["cifar_resnet(n=1)", "--scales", "1,2", "--no-train", *more, "--format"]
+    rows = json.loads(call(*arguments, "json").stdout)
+    lines = list(csv.DictReader(io.StringIO(call(*arguments, "csv").stdout)))
+    assert [list(line) for line in lines] == [list(row) for row in rows]
+    assert {line["scales"] for line in lines} == {"{}", "{1}", "{2}", "{1,2}"}
+    for row in rows:
+        assert row["macs"] == explorer.cost(row["network"]).macs and row.get("batch", 1) == (8 if more else 1)
 
 
 def test_without_training_networks_have_their_own_input():

@@ -48,6 +48,9 @@ def test_axes_give_parameters_values():
     assert texts("wrn(depth=16)", "k=1,4..6..2") == [f"wrn(depth = 16, k = {k})" for k in (1, 4, 6)]
     assert texts("wrn-16-8", "k=2") == ["wrn-16-8(k = 2)"] and explorer.cost("wrn-16-8(k = 2)").params == 691674
     assert texts("wrn(depth=16, k=8)", "k=1,2") == ["wrn(depth = 16, k = 1)", "wrn(depth = 16, k = 2)"]
+    assert texts("wrn(16, 8)", "k=1,2") == ["wrn(depth = 16, k = 1)", "wrn(depth = 16, k = 2)"]
+    assert texts("wrn(16, 8)", "depth=22") == ["wrn(k = 8, depth = 22)"]
+    assert texts("wrn(16, 8)", "rate=0.3") == ["wrn(16, 8, rate = 0.3)"]
     assert texts("cifar_resnet(n=2)", "option=A,B", "widths=[8,8,8],[4..5,8,8]") == [
         f"cifar_resnet(n = 2, option = {option}, widths = [{width}, 8, 8])" for option in "AB" for width in (8, 4, 5)
     ]
@@ -69,7 +72,9 @@ WRONG = [
     (("network n { input 3x8x8, conv(1x1, 4..5) }",), "FILE.arch"),
     (("",), "NET is empty"),
     (("wrn(16, k=2)", "k"), "--axis: 'k' is not a parameter and its values"),
-    (("wrn(16, k=2)", "k="), "--axis:1:3:"),
+    (("wrn(16, k=2)", "k= "), "--axis: the axis k has no values; write for example k=8,16,32"),
+    (("resnet20", "k=1,2"), "--axis: network 'resnet20' has no parameter 'k'; known: classes, n, option, widths"),
+    (("resnet20 + se", "width=[8,8,8]"), "--axis: network 'resnet20' has no parameter 'width'; did you mean 'widths'?"),
     (("wrn(16, k=2)", "k=1,,2"), "--axis:1:5:"),
     (("wrn(16, k=2)", "k=1,2,1"), "--axis: k has the value 1 twice"),
     (("wrn(16, k=2)", "k=1,depth=2"), "--axis:1:5: an axis is one parameter"),

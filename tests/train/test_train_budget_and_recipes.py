@@ -37,6 +37,8 @@ from explorer.train.recipes import (
         ("2e15flops", Budget(2 * 10**15, "flops")),
         ("1.5e3 FLOPs", Budget(1500, "flops")),
         ("123456flops", Budget(123456, "flops")),
+        ("1e2epochs", Budget(100, "epochs")),
+        ("1.5e1s", Budget(15, "s")),
         ("full", FULL),
     ],
 )
@@ -63,7 +65,7 @@ def test_no_digit_of_flops_is_lost(amount):
         *("", "epochs", "5", "0epochs", "0s", "-1epochs", "1.5s", "5minutes", "1e9epochs", "999999999epochs"),
         *("999999999s", "٣epochs", "5epochs60s", "9" * 5000 + "s"),
         *("0flops", "1.5flops", "1e25flops", "1e99flops", "e5flops", "flops", "-2e3flops", "infflops", "1e400flops"),
-        *("fullepochs", "2full", "0.5epochs", "1e1s"),
+        *("fullepochs", "2full", "0.5epochs", "1.05e1s"),
     ],
 )
 def test_other_budgets_are_refused_by_name(text):

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from explorer.errors import UserError
 from explorer.train import checkpoint
 from explorer.train.chance import seed_all, set_chance, state_of_chance
-from explorer.train.checkpoint import check_identity, load, load_into, prefixed, save, under
+from explorer.train.checkpoint import BadCheckpoint, check_identity, load, load_into, prefixed, save, under
 
 FACTS = {"steps": 3, "history": [{"loss": 0.1 + 0.2}]}
 
@@ -123,6 +123,25 @@ def test_damaged_files_are_refused(path):
         path.write_bytes(content)
         with pytest.raises(UserError, match=r"damaged or no checkpoint.*delete it to begin anew"):
             load(path)
+
+
+def test_a_flipped_bit_is_noticed_wherever_it_is(path):
+    whole, generator = _bytes_of(path), random.Random(0)
+    start = whole.index(b'"a"')  # what lies before is the header's text, of which three are chosen
+    flips = [whole.index(b'"steps') + 10, whole.index(b"0.30000") + 5, len(whole) - 1]
+    flips += [generator.randrange(start, len(whole)) for _ in range(50)]
+    for place in flips:
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << generator.randrange(8)
+        path.write_bytes(damaged)
+        with pytest.raises(BadCheckpoint, match=rf"{re.escape(str(path))} (is damaged|has format)"):
+            load(path)
+
+
+def test_one_without_a_checksum_is_from_before_there_were_any(path):
+    path.parent.mkdir()
+    save_file({"a": torch.ones(2)}, path, {"explorer": json.dumps({"format": 1, **FACTS})})
+    assert load(path)[1] == {"format": 1, **FACTS}
 
 
 @pytest.mark.parametrize("header", ["[]", "3", '{"format": 99}', "{}"])

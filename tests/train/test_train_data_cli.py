@@ -13,7 +13,7 @@ from explorer.cli import main
 from explorer.errors import UserError
 from explorer.sweep.run import sweep, train_one
 from explorer.sweep.store import Store
-from explorer.train.data import SOURCES, archives, load
+from explorer.train.data import SOURCES, archives, load, parts
 
 TINY = "cifar_resnet(n=1, widths=[2,2,2])"
 LARGE = "network large(classes = 2) { input 3x224x224\n conv(3x3, 16, /4), bn, relu, gap, linear(classes) }\n"
@@ -117,12 +117,24 @@ def test_training_on_a_folder_of_images(command, tmp_path, folder, large):
     assert str(tmp_path) not in data.description + json.dumps(trial.environment)
 
 
-def test_an_image_that_does_not_decode_is_named_and_the_trial_has_failed(command, tmp_path, folder, large):
-    for path in (folder / "val").rglob("*.jpg"):  # the test part: found out at the very end
+@pytest.mark.parametrize("subcommand", ["train", "sweep"])
+def test_an_image_that_does_not_decode_is_named_before_anything_is_trained(
+    command, tmp_path, folder, large, subcommand
+):
+    for path in (folder / "val").rglob("*.jpg"):  # the test part, which would be read at the very end
         path.write_bytes(path.read_bytes()[:400])
-    code, _, err = command("train", large, "--data", str(folder), "--budget", "1epoch")
+    code, _, err = command(subcommand, large, "--data", str(folder), "--budget", "1epoch")
     assert code == 2
     assert "cannot be decoded: " in err and f"{folder}/val/" in err
+    assert not (tmp_path / "work").exists()
+
+
+def test_an_image_that_does_not_decode_in_training_fails_the_trial(command, tmp_path, folder, large, monkeypatch):
+    monkeypatch.setattr(parts, "READ", 0)  # a large folder, of which only headers are read before
+    for path in (folder / "val").rglob("*.jpg"):
+        path.write_bytes(path.read_bytes()[:-200])
+    code, _, err = command("train", large, "--data", str(folder), "--budget", "1epoch")
+    assert code == 2 and "cannot be decoded: " in err
     _, (trial,) = stored(tmp_path)
     assert trial.status == "failed" and "cannot be decoded" in trial.message
 
@@ -142,6 +154,14 @@ def test_data_that_changes_between_command_and_trial_is_noticed(tmp_path, folder
     monkeypatch.setattr(task, "load", load_changed)
     with pytest.raises(UserError, match=f"--data: {folder} has changed"):
         train_one(large, data=str(folder), budget="1epoch", workspace=tmp_path / "work")
+
+
+def test_a_folder_by_another_name_is_the_same_data_and_its_trials_are_found(tmp_path, folder, large):
+    first = train_one(large, data=str(folder), budget="1epoch", workspace=tmp_path / "work")
+    second = train_one(large, data=str(folder.rename(tmp_path / "moved")), budget="1epoch", workspace=tmp_path / "work")
+    assert second.found and second.again is None and second.trial == first.trial
+    with Store.read(tmp_path / "work") as store:
+        assert [data.name for data in store.data().values()] == ["fruit"]
 
 
 def test_a_folder_that_has_changed_is_another_run_and_the_trials_before_stay_reported(tmp_path, folder, large):

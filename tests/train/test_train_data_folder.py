@@ -13,8 +13,9 @@ from explorer.errors import UserError
 from explorer.train.data import Augmentation, Files, load, source
 from explorer.train.data import parts as parts_module
 from explorer.train.data import streamed as streamed_module
-from explorer.train.data.decode import centred, pixels, zoom, zoomed
+from explorer.train.data.decode import centred, decoded, pixels, zoom, zoomed
 from explorer.train.data.feeds import Feeds
+from explorer.train.data.intact import check_images
 from explorer.train.data.streamed import Streamed
 
 COLOURS = {"apple": (200, 20, 20), "pear": (20, 200, 20), "plum": (60, 20, 200)}
@@ -55,8 +56,8 @@ def test_without_a_test_folder_val_is_the_test_part_and_a_tenth_validates(shared
     data = read(shared)
     assert (data.name, data.classes, data.shape) == ("fruit", 3, (3, 224, 224))
     assert names(data.test) == {str(path.relative_to(shared)) for path in (shared / "val").rglob("*.png")}
-    assert np.bincount(data.validation.labels, minlength=3).tolist() == [2, 1, 0]
-    assert np.bincount(data.train.labels).tolist() == [23, 11, 9]
+    assert np.bincount(data.validation.labels).tolist() == [2, 1, 1]  # one at least
+    assert np.bincount(data.train.labels).tolist() == [23, 11, 8]
     assert names(data.train) | names(data.validation) == {
         str(path.relative_to(shared)) for path in (shared / "train").rglob("*.png")
     }
@@ -87,7 +88,7 @@ def test_three_folders_are_the_three_parts(fruit):
     assert all(name.startswith("val/") for name in names(data.validation))
     assert all(name.startswith("test/") for name in names(data.test))
     (fruit / "val").rename(fruit / "unused")
-    assert [len(part) for part in (read(fruit).train, read(fruit).test)] == [43, 15]
+    assert [len(part) for part in (read(fruit).train, read(fruit).test)] == [42, 15]
 
 
 def test_labels_are_classes_in_alphabetical_order(shared):
@@ -105,7 +106,16 @@ def test_other_files_are_left_out(fruit):
     (fruit / "train" / "apple" / "._000.png").write_text("a leftover")
     (fruit / "train" / ".cache").mkdir()
     assert read(fruit).fingerprint == read(fruit).fingerprint
-    assert len(read(fruit).train) == 43
+    assert len(read(fruit).train) == 42
+
+
+def test_files_of_other_endings_are_counted(fruit):
+    assert read(fruit).notice is None
+    for path in ("train/apple/a.GIF", "train/plum/b.gif", "val/pear/c.tif", "val/pear/LICENSE", "val/pear/.hidden"):
+        (fruit / path).touch()
+    told = "files left out because they are not read as images: 1 without an ending, 2 .gif, 1 .tif"
+    assert read(fruit).notice == told and read(fruit).description.endswith(f"; {told}")
+    assert load("digits").notice is None
 
 
 def test_the_fingerprint_sees_what_is_in_the_files_of_a_small_folder(fruit, shared, monkeypatch):
@@ -166,11 +176,45 @@ def test_a_class_without_images_is_named(fruit):
         read(fruit)
 
 
-def test_too_few_images_to_hold_one_out_are_refused(tmp_path):
-    fill(tmp_path / "train", {"apple": 9, "pear": 9})
-    fill(tmp_path / "val", {"apple": 1, "pear": 1})
-    with pytest.raises(UserError, match=r"no class in .*train has the 10 images"):
+def test_every_class_is_held_out_or_the_folder_is_refused(tmp_path):
+    fill(tmp_path / "train", {"apple": 11, "pear": 2, "plum": 1})
+    fill(tmp_path / "val", {"apple": 1, "pear": 1, "plum": 1})
+    with pytest.raises(UserError, match=r"train holds a single image of plum, and .* the folders val and test"):
         read(tmp_path)
+    fill(tmp_path / "train", {"plum": 3})
+    data = read(tmp_path)
+    assert np.bincount(data.validation.labels).tolist() == [1, 1, 1]
+    assert np.bincount(data.train.labels).tolist() == [10, 1, 2]
+
+
+# -- before anything is trained ----------------------------------------------------------------------
+
+
+def test_every_image_of_a_small_folder_is_decoded(fruit):
+    check_images(read(fruit))
+    check_images(load("digits"))
+    for part in ("train", "val"):
+        content = (spoilt := fruit / part / "pear" / "003.png").read_bytes()
+        spoilt.write_bytes(content[:60])
+        with pytest.raises(UserError, match=rf"{re.escape(str(spoilt))} cannot be decoded"):
+            check_images(read(fruit))
+        spoilt.write_bytes(content)
+
+
+def test_of_a_large_folder_headers_are_read_and_nothing_may_be_empty(fruit, monkeypatch):
+    monkeypatch.setattr(parts_module, "READ", 0)
+    for name in ("train", "val"):
+        (fruit / name / "pear" / "003.png").write_bytes((fruit / name / "pear" / "003.png").read_bytes()[:60])
+    check_images(read(fruit))
+    for part in ("validation", "test"):
+        content = (spoilt := (files := getattr(read(fruit), part)).file(files.paths[0])).read_bytes()
+        spoilt.write_bytes(b"spoilt")
+        with pytest.raises(UserError, match=f"{re.escape(str(spoilt))} is not an image"):
+            check_images(read(fruit))
+        spoilt.write_bytes(content)
+    (empty := (files := read(fruit).train).file(files.paths[7])).write_bytes(b"")
+    with pytest.raises(UserError, match=f"{re.escape(str(empty))} is empty"):
+        check_images(read(fruit))
 
 
 # -- decoding ----------------------------------------------------------------------------------------
@@ -261,6 +305,22 @@ def test_a_zoom_of_an_extreme_shape_is_its_centre():
 def test_other_colours_become_red_green_and_blue(tmp_path, mode):
     Image.new(mode, (300, 260)).save(path := tmp_path / f"image.{'jpg' if mode == 'CMYK' else 'png'}")
     assert pixels(path, 224).shape == (224, 224, 3)
+
+
+def test_greys_of_16_bits_keep_their_shades(tmp_path):
+    greys = np.arange(300 * 300).reshape(300, 300) * 65535 // (300 * 300 - 1)
+    Image.fromarray(greys.astype(np.uint16)).save(tmp_path / "grey.png")
+    (tmp_path / "grey.ppm").write_bytes(b"P5 300 300 65535\n" + greys.astype(">u2").tobytes())
+    wanted = np.rint(greys / 257).astype(np.uint8)[:, :, None].repeat(3, 2)
+    for name in ("grey.png", "grey.ppm"):
+        assert np.array_equal(np.asarray(decoded(tmp_path / name)), wanted)
+
+
+def test_greys_of_no_known_range_are_refused_by_name(tmp_path):
+    for name, kind in (("float", np.float32), ("long", np.int32)):
+        Image.fromarray(np.full((30, 30), 7, kind)).save(path := tmp_path / f"{name}.png", format="TIFF")
+        with pytest.raises(UserError, match=rf"{name}\.png cannot be decoded: its greys have 32 bits"):
+            pixels(path, 224)
 
 
 def test_what_does_not_decode_is_named(tmp_path):
@@ -387,4 +447,4 @@ def test_a_process_that_dies_is_an_error_and_no_endless_wait(streamed, processes
 def test_only_so_many_files_are_seen_again(shared):
     feeds = Feeds(read(shared), "cpu", 2)
     assert isinstance(feeds.train, Streamed) and isinstance(feeds.train.files, Files)
-    assert [len(feed) for feed in (feeds.guide, feeds.seen(7), feeds.validation(), feeds.test())] == [2, 7, 3, 9]
+    assert [len(feed) for feed in (feeds.guide, feeds.seen(7), feeds.validation(), feeds.test())] == [2, 7, 4, 9]

@@ -240,6 +240,17 @@ def test_what_ran_out_of_time_goes_on_from_there(data, tmp_path):
     assert [epoch.epoch for epoch in second.history] == list(range(1, len(second.history) + 1))
 
 
+def test_a_time_limit_in_the_final_evaluation_is_told_as_that(data, tmp_path, monkeypatch):
+    """Hours pass when the weights that are to be judged are taken."""
+    times = [0.0]
+    monkeypatch.setattr(loop._Training, "voters", lambda self: times.append(1e4) or [])
+    first = run(data, tmp_path, budget="1epoch", time_limit=5, clock=lambda: times[-1])
+    where = "in the final evaluation, after 4 steps; batches of 16"
+    assert (first.status, first.message) == ("failed", f"out of time: the limit is 5 s ({where})")
+    second = run(data, tmp_path, budget="1epoch")
+    assert (second.status, second.steps) == ("done", 4)
+
+
 def test_the_weights_kept_are_those_that_were_judged(data, tmp_path):
     import explorer
 

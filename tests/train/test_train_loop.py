@@ -142,8 +142,8 @@ def test_it_trains_in_training_mode_and_evaluates_in_evaluation_mode(data, monke
     recorder = Recorder()
     monkeypatch.setattr(explorer, "build", lambda text, **_: recorder, raising=False)
     run(data, epochs=2)
-    epoch = [(True, True, 16)] * 4 + [(False, False, 32)]
-    final = [(False, False, 64), (False, False, 32), (False, False, 48)]  # training, validation, test part
+    epoch = [(True, True, 16)] * 4 + [(False, False, 16)] * 2
+    final = [(False, False, 16)] * (4 + 2 + 3)  # training, validation, test part
     assert recorder.seen == epoch * 2 + final
 
 
@@ -164,15 +164,15 @@ def test_one_step_is_made_however_late_it_is(data):
 
 
 def test_progress_goes_from_the_first_step_to_the_end(data):
-    """A second passes with each look at this clock: every step, evaluation and end of an epoch is told."""
+    """A second passes with each look at this clock: every step, batch of an evaluation and end of an epoch is told."""
     told, ticks = [], iter(range(10_000))
     run(data, epochs=2, progress=told.append, clock=lambda: next(ticks))
-    epoch = [1, 2, 3, 4, 4, 4]  # four steps, validation, the end
-    final = [8] * 3  # training, validation, test part
+    epoch = [1, 2, 3, 4, 4, 4, 4]  # four steps, two batches of validation, the end
+    final = [8] * (4 + 2 + 3)  # training, validation, test part
     steps = [*epoch, *(4 + step for step in epoch), *final]
     assert [status.fraction for status in told] == pytest.approx([step / 8 for step in steps])
-    assert [status.epoch for status in told] == [1] * 6 + [2] * 6 + [2] * 3
-    assert [status.latest and status.latest.epoch for status in told] == [None] * 5 + [1] * 6 + [2] * 4
+    assert [status.epoch for status in told] == [1] * 7 + [2] * 7 + [2] * 9
+    assert [status.latest and status.latest.epoch for status in told] == [None] * 6 + [1] * 7 + [2] * 10
 
 
 def test_evaluation_is_in_batches_without_changing_the_result():

@@ -17,8 +17,8 @@ from torch import nn
 from explorer.errors import UserError, nearest
 from explorer.nn.tracing.failures import short
 from explorer.nn.tracing.guard import same_randomness
+from explorer.nn.tracing.named import named
 
-_IN_FILE = re.compile(r"(?P<path>.+?\.py)(?::(?P<name>.*))?", re.DOTALL)
 _WRONG = "modifiers and arguments act on networks written in the grammar, not on torch modules"
 
 
@@ -29,15 +29,11 @@ def foreign_module(text: str, values: bool = False) -> Iterator[nn.Module]:
     timm's have no values where that is possible, unless `values` are wanted. What its code prints goes to stderr,
     random states are kept. Raises UserError.
     """
-    text = text.strip()
+    path, name = named(text)
     with redirect_stdout(sys.stderr), same_randomness():
-        if text.startswith("timm:"):
-            yield _from_timm(text.removeprefix("timm:").strip(), values)
+        if path is None:
+            yield _from_timm(name, values)
             return
-        found = _IN_FILE.fullmatch(text)
-        if found is None:
-            raise UserError(f"'{text[:100]}' is neither FILE.py:FUNCTION nor timm:NAME")
-        path, name = Path(found["path"]), (found["name"] or "").strip()
         with _imported(path) as module:
             yield _from_module(module, str(path), name)
 
@@ -48,9 +44,6 @@ def foreign_module(text: str, values: bool = False) -> Iterator[nn.Module]:
 @contextmanager
 def _imported(path: Path) -> Iterator[ModuleType]:
     """A file as a module of a private name; its folder can be imported from meanwhile."""
-    if not path.is_file():
-        siblings = [p.name for p in path.parent.glob("*.py")] if path.parent.is_dir() else []
-        raise UserError(f"there is no file '{path}'{'; ' if siblings else ''}{nearest(path.name, siblings)}")
     folder = str(path.parent.resolve())
     name = f"_explorer_traced_{path.stem}"
     spec = spec_from_file_location(name, path)
@@ -159,8 +152,6 @@ def _from_timm(name: str, values: bool) -> nn.Module:
     try:
         timm = _import_timm()
     except Exception as error:
-        if isinstance(error, ModuleNotFoundError) and error.name == "timm":
-            raise UserError("timm is not installed: pip install 'explorer[timm]'") from None
         raise UserError(f"timm cannot be imported: {short(error)}") from None
     if not re.fullmatch(r"[\w.-]+", name):
         raise UserError(f"'{name[:100]}' is no name of a timm model; {_WRONG}")

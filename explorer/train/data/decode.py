@@ -5,6 +5,8 @@ Resize to a short side of 256 and CenterCrop to 224. Bilinear with Pillow's anti
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from explorer.errors import UserError
 
 SHORT_SIDE_SHARE = 256 / 224  # of the network's size
+SIXTEEN_BITS = ("PNG", "PPM")  # formats whose mode I, 32 bits in memory, is of 16 bits in the file
 AREA, RATIO, ATTEMPTS = (0.08, 1.0), (3 / 4, 4 / 3), 10
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom
@@ -21,15 +24,43 @@ Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 def pixels(path: Path, size: int, random: np.random.Generator | None = None) -> NDArray[np.uint8]:
     """A file as pixels [size, size, 3]: a random part, or (None) the centre. UserError naming what is no image."""
+    image = decoded(path)
+    cut = centred(image, size) if random is None else zoomed(image, size, zoom(image.width, image.height, random))
+    return np.asarray(cut)
+
+
+def decoded(path: Path) -> Image.Image:
+    """A file as an image in red, green and blue of 8 bits. UserError naming what is no image."""
+    with _opened(path) as image:
+        return _coloured(image)
+
+
+def check_header(path: Path) -> None:
+    """UserError naming a file that does not begin as an image does; the rest of it is not read."""
+    with _opened(path):
+        pass
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """An image that is not decoded yet. UserError, naming the file, for whatever goes wrong with it."""
     try:
-        with Image.open(path) as opened:
-            image = opened.convert("RGB")
+        with Image.open(path) as image:
+            yield image
     except UnidentifiedImageError as error:
         raise UserError(f"--data: {path} is not an image") from error
     except Exception as error:  # of a damaged file the decoders raise whatever they stumble over
         raise UserError(f"--data: the image {path} cannot be decoded: {error}") from error
-    cut = centred(image, size) if random is None else zoomed(image, size, zoom(image.width, image.height, random))
-    return np.asarray(cut)
+
+
+def _coloured(image: Image.Image) -> Image.Image:
+    """An image in RGB. Pillow would cut greys of 16 bits off at 255; ValueError where the range is not known."""
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in SIXTEEN_BITS):
+        greys = np.asarray(image).astype(np.int64)
+        image = Image.fromarray(((greys + 128) // 257).astype(np.uint8))  # 0 to 65,535, rounded
+    if image.mode in ("I", "F"):
+        raise ValueError("its greys have 32 bits, and which of them is white is not said; wanted: 8 or 16 bits")
+    return image.convert("RGB")
 
 
 def zoom(width: int, height: int, random: np.random.Generator) -> Box:

@@ -2,12 +2,14 @@
 
 Where `root/test` is there too, the three folders are the three parts. Where it is not, `val` is the test part, as in
 every paper that reports errors on ImageNet's 50,000 validation images, and a tenth of the training images of each
-class, at most 50, is held out to validate.
+class, at least one and at most 50, is held out to validate.
 """
 
 import os
+from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".webp")  # in any case; other files are no images
 SHAPE = (3, 224, 224)
-HELD_OUT, HELD_OUT_MOST = 10, 50  # one in ten of a class's training images, and no more than these
+HELD_OUT, HELD_OUT_MOST = 10, 50  # one in ten of a class's training images, one at least, and no more than these
 NAMED = 3  # classes in a message
 LAYOUT = "wanted: train/CLASS/IMAGE.jpg and val/CLASS/IMAGE.jpg (and test/CLASS/IMAGE.jpg, if there is one)"
 
@@ -37,8 +39,8 @@ def image_folder(root: Path) -> Source:
     split = (
         "training, validation and test part are its folders train, val and test"
         if {"val", "test"} <= folders
-        else f"the test part is its folder {_test(folders)}; a tenth of the training images of each class, at most "
-        f"{HELD_OUT_MOST}, is held out to validate"
+        else f"the test part is its folder {_test(folders)}; a tenth of the training images of each class, at least "
+        f"one and at most {HELD_OUT_MOST}, is held out to validate"
     )
     return Source(
         name=root.resolve().name,
@@ -68,11 +70,14 @@ def _parts(root: Path, classes: tuple[str, ...], folders: set[str], _: Path) -> 
     train, test = (_shuffled(_files(root, part, classes), random) for part in ("train", _test(folders)))
     if {"val", "test"} <= folders:
         return train, _shuffled(_files(root, "val", classes), random), test
-    counts = np.minimum(np.bincount(train.labels) // HELD_OUT, HELD_OUT_MOST)
-    if not counts.any():
-        raise UserError(f"--data: no class in {root / 'train'} has the {HELD_OUT} images of which one could validate")
-    held_out, rest = stratified(train.labels, (counts,), random)
-    return _chosen(train, rest), _chosen(train, held_out), test
+    own = np.bincount(train.labels)
+    if alone := [name for name, count in zip(classes, own, strict=True) if count == 1]:
+        raise UserError(
+            f"--data: {root / 'train'} holds a single image of {_some(alone)}, and one of each class is held out to "
+            "validate: wanted are two, or the folders val and test beside train"
+        )
+    held_out, rest = stratified(train.labels, (np.clip(own // HELD_OUT, 1, HELD_OUT_MOST),), random)
+    return _chosen(train, rest), replace(_chosen(train, held_out), left_out={}), test
 
 
 def _test(folders: set[str]) -> str:
@@ -91,26 +96,33 @@ def _files(root: Path, part: str, classes: tuple[str, ...]) -> Files:
         )
     paths: list[bytes] = []
     sizes, counts = [], []
+    left_out: Counter[str] = Counter()
     for name in classes:
-        found = _images(root / part / name)
+        found = _images(root / part / name, left_out)
         paths += [os.fsencode(os.path.join(part, name, file)) for file, _ in found]
         sizes += [size for _, size in found]
         counts.append(len(found))
     labels = np.repeat(np.arange(len(classes)), counts)
-    return Files(root, np.array(paths), np.array(sizes, np.int64), labels)
+    return Files(root, np.array(paths), np.array(sizes, np.int64), labels, left_out)
 
 
-def _images(folder: Path) -> list[tuple[str, int]]:
-    """Names and sizes in bytes of the images in a class's folder, sorted; UserError where there is none."""
+def _images(folder: Path, left_out: Counter[str]) -> list[tuple[str, int]]:
+    """Names and sizes in bytes of the images in a class's folder, sorted; UserError where there is none.
+
+    The endings of other files are counted in `left_out`; hidden files are not.
+    """
+    found = []
     with _explained(folder), os.scandir(folder) as entries:
-        found = sorted(
-            (entry.name, entry.stat().st_size)
-            for entry in entries
-            if entry.name.lower().endswith(EXTENSIONS) and not entry.name.startswith(".") and entry.is_file()
-        )
+        for entry in entries:
+            if entry.name.startswith(".") or not entry.is_file():
+                continue
+            if entry.name.lower().endswith(EXTENSIONS):
+                found.append((entry.name, entry.stat().st_size))
+            else:
+                left_out[os.path.splitext(entry.name)[1].lower()] += 1
     if not found:
         raise UserError(f"--data: {folder} holds no image ({', '.join(EXTENSIONS)})")
-    return found
+    return sorted(found)
 
 
 def _folders(folder: Path) -> set[str]:
@@ -126,7 +138,7 @@ def _shuffled(part: Files, random: "np.random.Generator") -> Files:
 
 def _chosen(part: Files, indices: "NDArray[np.int64]") -> Files:
     """The files that indices point at."""
-    return Files(part.root, part.paths[indices], part.sizes[indices], part.labels[indices])
+    return replace(part, paths=part.paths[indices], sizes=part.sizes[indices], labels=part.labels[indices])
 
 
 def _apart(there: set[str], wanted: tuple[str, ...]) -> str:

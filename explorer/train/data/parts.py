@@ -2,8 +2,9 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from explorer.train.data.archives import Archive
 
 
-READ = 200 * 10**6  # bytes of a part in files that are read to tell whether they have changed
+READ = 200 * 10**6  # bytes of a part in files that are read before training: do they decode, have they changed
 
 
 @dataclass(frozen=True)
@@ -90,13 +91,23 @@ class Files:
     paths: "NDArray[np.bytes_]" = field(repr=False)
     sizes: "NDArray[np.int64]" = field(repr=False)
     labels: "NDArray[np.int64]" = field(repr=False)
+    left_out: Mapping[str, int] = field(default_factory=dict, repr=False)  # how many other files end in what
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def first(self, count: int) -> "Files":
         """The first `count` files, or all there are."""
-        return Files(self.root, self.paths[:count], self.sizes[:count], self.labels[:count])
+        return replace(self, paths=self.paths[:count], sizes=self.sizes[:count], labels=self.labels[:count])
+
+    @property
+    def small(self) -> bool:
+        """Whether the files are read as a whole before training."""
+        return int(self.sizes.sum()) <= READ
+
+    def file(self, path: bytes) -> Path:
+        """Where one of `paths` lies."""
+        return self.root / os.fsdecode(path)
 
     def statistics(self) -> Statistics:
         """ImageNet's, as is customary for all photographs."""
@@ -107,13 +118,13 @@ class Files:
         import numpy as np
 
         yield from (self.paths, self.sizes, self.labels)
-        if self.sizes.sum() <= READ:
+        if self.small:
             digests = [hashlib.sha256(self._bytes(path)).digest() for path in self.paths]
             yield np.frombuffer(b"".join(digests), np.uint8)
 
     def _bytes(self, path: bytes) -> bytes:
         """What a file holds. UserError where it cannot be read."""
-        file = self.root / os.fsdecode(path)
+        file = self.file(path)
         try:
             return file.read_bytes()
         except OSError as error:
@@ -156,6 +167,16 @@ class Dataset:
     def statistics(self) -> Statistics | None:
         """What images of all parts are normalised by: the training part's pixels; None where they are already."""
         return self.train.statistics()
+
+    @property
+    def notice(self) -> str | None:
+        """How many other files lie beside the images in the classes' folders; None where there are none."""
+        parts = (self.train, self.validation, self.test)
+        others = sum((Counter(part.left_out) for part in parts if isinstance(part, Files)), Counter[str]())
+        if not others:
+            return None
+        kinds = ", ".join(f"{count:,} {ending or 'without an ending'}" for ending, count in sorted(others.items()))
+        return f"files left out because they are not read as images: {kinds}"
 
     @cached_property
     def fingerprint(self) -> str:

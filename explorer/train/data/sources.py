@@ -1,6 +1,7 @@
 """Which data sets there are: known by name before anything is loaded, or a folder of images."""
 
 import os
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def load(name: str, folder: str | Path | None = None) -> Dataset:
     """The data set that `source` describes, the same every time; archives lie in `archive_folder(folder)`."""
     found = source(name)
     train, validation, test = found.parts(archive_folder(folder))
-    return Dataset(
+    loaded = Dataset(
         found.name,
         train,
         validation,
@@ -42,6 +43,7 @@ def load(name: str, folder: str | Path | None = None) -> Dataset:
             None if folder is None else str(Path(folder).expanduser().absolute()),
         ),
     )
+    return replace(loaded, description=f"{found.description}; {loaded.notice}") if loaded.notice else loaded
 
 
 def archive_folder(folder: str | Path | None = None) -> Path:
@@ -94,10 +96,10 @@ SOURCES = {
             "train, 200 to validate, 1,297 to test, the same for every trial"
         ),
         evidence=(
-            "Evidence of how these networks learn noisy 8x8 digits from 300 images within this short budget. "
+            "Evidence of how these networks learn noisy 8x8 digits from 300 images within this budget. "
             "Not evidence of how they rank on CIFAR or ImageNet, nor of what they reach when fully trained: "
-            "after a hundred steps an error shows under-training more than capacity, and networks with gates "
-            "need more steps than plain ones. Read differences only beyond the spread over seeds."
+            "at a short budget an error shows under-training more than capacity, and networks with gates need more "
+            "steps than plain ones. Read differences only beyond the spread over seeds."
         ),
         parts=_digits,
     ),

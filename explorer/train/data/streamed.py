@@ -90,8 +90,7 @@ class _Decoder:
     def ask(self, which: NDArray[np.int64]) -> "_Decoder":
         """Request a batch; itself."""
         files = [
-            (str(self.files.root / os.fsdecode(self.files.paths[index])), self.zoom and (*self.zoom, int(index)))
-            for index in which
+            (str(self.files.file(self.files.paths[index])), self.zoom and (*self.zoom, int(index))) for index in which
         ]
         assert self.process.stdin
         left = memoryview(json.dumps({"size": self.size, "files": files}).encode() + b"\n")
