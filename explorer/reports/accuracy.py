@@ -8,7 +8,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from explorer.reports.columns import Column
 from explorer.reports.labels import Label, line_boxes, place_labels, point_boxes, settle
-from explorer.reports.names import family_of, is_recalibrated, short_names, under_recipe
+from explorer.reports.names import curve_of, family_of, is_recalibrated, under_recipe
 from explorer.reports.numbers import scale_set, tick
 from explorer.reports.printed import DATASETS, Printed
 from explorer.reports.study import Row, Study
@@ -34,6 +34,7 @@ class Point:
 
     row: Row
     family: str
+    curve: str  # of the family, which lines join
     label: str  # of its base network, short
     x: float
     y: float
@@ -44,7 +45,6 @@ class Point:
 
 def points_of(study: Study, x: Column, y: Column) -> list[Point]:
     """The points of a study's networks that have both values."""
-    names = short_names([_base(row) for row in study.rows])
     found = []
     for group in study.groups:
         largest = max((len(row.scales or ()) for row in group.rows), default=0)
@@ -56,7 +56,8 @@ def points_of(study: Study, x: Column, y: Column) -> list[Point]:
             full = starred and (row.scales is None or len(row.scales) == largest)
             place = _shown(across.mean, x), _shown(up.mean, y)
             spread = None if up.std is None else _shown(up.std, y)
-            found.append(Point(row, family_of(_base(row)), names[_base(row)], *place, spread, starred, full))
+            families = family_of(_base(row)), curve_of(row.base)
+            found.append(Point(row, *families, study.short(_base(row)), *place, spread, starred, full))
     return found
 
 
@@ -142,20 +143,28 @@ def _curve(
     size: float,
     aside: float,
 ) -> None:
-    """Networks of one family joined from cheap to dear, with bars of one standard deviation."""
-    if not points:
-        return
-    ordered = sorted(points, key=lambda point: point.x)
-    across, up = [p.x for p in ordered], [p.y for p in ordered]
+    """Networks of one family, its sizes joined from cheap to dear, with bars of one standard deviation."""
     moved = axes.transData + _shift(axes, aside)
     marks = {"marker": marker, "markersize": size, "markeredgewidth": 1.1, "transform": moved}
-    line = dash if len(points) <= JOINED else "none"
-    axes.plot(across, up, linestyle=line, color=colour, label=label, linewidth=1.3, zorder=3, **marks)
+    for place, own in enumerate(curves(points)):
+        line, told = dash if 1 < len(own) <= JOINED else "none", None if place else label
+        look = {"linestyle": line, "color": colour, "label": told, "linewidth": 1.3, "zorder": 3}
+        axes.plot([p.x for p in own], [p.y for p in own], **look, **marks)
+    ordered = sorted(points, key=lambda point: point.x)
+    across = [p.x for p in ordered]
     barred = [p for p in ordered if p.spread]
     bars = {"fmt": "none", "ecolor": colour, "elinewidth": 1, "capsize": 2.5, "zorder": 3, "transform": moved}
     axes.errorbar([p.x for p in barred], [p.y for p in barred], [p.spread for p in barred], **bars)
     low, high = [p.y - (p.spread or 0) for p in ordered], [p.y + (p.spread or 0) for p in ordered]
     axes.update_datalim([*zip(across, low, strict=True), *zip(across, high, strict=True)])
+
+
+def curves(points: Sequence[Point]) -> list[list[Point]]:
+    """The networks that one line joins, from cheap to dear; the longest line first."""
+    found: dict[tuple[str, str, bool], list[Point]] = {}
+    for point in sorted(points, key=lambda point: point.x):
+        found.setdefault((point.family, point.curve, point.full), []).append(point)
+    return sorted(found.values(), key=len, reverse=True)
 
 
 def _shift(axes: Any, aside: float) -> Any:
@@ -201,13 +210,12 @@ def _label_ours(axes: Any, points: Sequence[Point]) -> None:
 
 def _occupied(axes: Any, points: Sequence[Point]) -> list[Any]:
     """What labels of ours may not cover: markers, bars, curves."""
-    places = [(p.x, p.y + share * (p.spread or 0)) for p in points for share in (-1, -0.5, 0, 0.5, 1)]
+    places = [(p.x, p.y) for p in points]
+    bars = [[(p.x, p.y - p.spread), (p.x, p.y + p.spread)] for p in points if p.spread]
     pale = [(p.x, p.y) for p in points if p.starred and not p.full]  # a label beside one would seem to be its own
-    curves: dict[tuple[str, bool], list[tuple[float, float]]] = {}
-    for point in sorted(points, key=lambda point: point.x):
-        if point.full or not point.starred:
-            curves.setdefault((point.family, point.full), []).append((point.x, point.y))
-    lines = [box for curve in curves.values() for box in line_boxes(axes, curve)]
+    joined = curves([point for point in points if point.full or not point.starred])
+    joins = [[(point.x, point.y) for point in own] for own in joined]
+    lines = [box for line in (*bars, *joins) for box in line_boxes(axes, line)]
     return [*point_boxes(axes, places, 5), *point_boxes(axes, pale, 11), *lines]
 
 

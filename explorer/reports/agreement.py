@@ -20,6 +20,7 @@ from explorer.reports.statistics import LEVEL, holm, pair_counts, paired, tau_b
 LEAST = 3  # networks that have an order worth a word
 MOST = 100  # networks; of more so many are drawn at random
 DRAWS = 1000
+SEEDS = 5  # fewer give too few different draws for a range
 EXACT = 7  # networks whose permutations are all looked at
 
 BySeed = Mapping[int, float]
@@ -27,7 +28,7 @@ BySeed = Mapping[int, float]
 
 @dataclass(frozen=True)
 class Agreement:
-    """The order of networks in two measurements. `low`, `high`: None where no noise can be estimated."""
+    """The order of networks in two measurements. `low`, `high`: None where there are too few seeds."""
 
     names: tuple[str, ...]
     before: tuple[BySeed, ...]
@@ -74,10 +75,10 @@ def _means(values: Sequence[BySeed]) -> list[float]:
 
 
 def interval(before: Sequence[BySeed], after: Sequence[BySeed]) -> tuple[float, float] | None:
-    """Between which values tau-b lies in 95% of the draws of seeds; None for less than two seeds of any network."""
+    """Between which values tau-b lies in 95% of the draws of seeds; None for less than SEEDS of any network."""
     import numpy
 
-    if min(len(values) for values in (*before, *after)) < 2:
+    if min(len(values) for values in (*before, *after)) < SEEDS:
         return None
     seeds = sorted({seed for values in (*before, *after) for seed in values})
     counts = numpy.random.default_rng(0).multinomial(len(seeds), [1 / len(seeds)] * len(seeds), DRAWS)

@@ -2,35 +2,32 @@
 
 Every network with MS-SAR is compared with its plain one. Of networks on their own, one with modifiers is compared with
 the same without them, if that is in the list too, any other with the first one named: not with the best, which owes its
-place partly to luck, and would be favoured by it once more. Of what was trained with several recipes the row with the
+place partly to luck, and would be favoured by it once more. Networks of large spaces are compared with the same without
+modifiers, in the mean and, unless they are many, singly. Of what was trained with several recipes the row with the
 network's own recipe is taken, where there is one.
 """
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import median_low
+from itertools import compress
+from operator import not_
+from statistics import fmean
 
 from explorer.reports.names import split_top
-from explorer.reports.numbers import DASH, factor, listed, plural, points, probability, scale_set
-from explorer.reports.statistics import LEVEL, Difference, holm, paired, t_quantile
-from explorer.reports.study import Group, Row, Study
+from explorer.reports.statistics import LEVEL, Difference, holm, paired
+from explorer.reports.study import Row, Study
 
 COLUMN = "test_error"
-FEW = 10  # seeds; fewer are called few
 MOST_LISTED = 100  # networks on their own; of more none is compared, since after the correction nothing would be left
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """One network against another, the plain one mostly, under the same seeds."""
+class Compared:
+    """A paired difference, and what may be said of it."""
 
-    row: Row
-    reference: Row | None  # None: it was not run
     difference: Difference  # of errors; above zero: worse than the reference
     adjusted_p: float | None  # Holm's, over all comparisons of the study
-    error: str = COLUMN
 
     @property
     def exceeds(self) -> bool:
@@ -65,29 +62,60 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Comparison(Compared):
+    """One network against another, the plain one mostly, under the same seeds."""
+
+    row: Row
+    reference: Row | None  # None: it was not run
+    error: str = COLUMN
+
+    @property
+    def recipes(self) -> str:
+        """The two recipes, where the networks were trained by different ones; else empty."""
+        one, other = self.row.recipe, None if self.reference is None else self.reference.recipe
+        return "" if one is None or other is None or one == other else f"{one} / {other}"
+
+
+@dataclass(frozen=True)
+class Twins(Compared):
+    """Networks of spaces with the same modifiers against the same without: the mean of their differences, by seed."""
+
+    modifiers: str
+    networks: int  # in that mean
+    better: int  # of these
+    pairs: int  # there are
+    singly: tuple[Comparison, ...]  # none of more than MOST_LISTED
+
+
+@dataclass(frozen=True)
 class Claims:
-    """All comparisons of a study: by group, in the groups' order, and of networks on their own."""
+    """All comparisons of a study: by group, in the groups' order, of networks on their own, and within spaces."""
 
     by_group: tuple[tuple[Comparison, ...], ...]
     listed: tuple[Comparison, ...] = ()
+    twins: tuple[Twins, ...] = ()
 
     @property
     def every(self) -> list[Comparison]:
-        """All of them."""
-        return [*(c for group in self.by_group for c in group), *self.listed]
+        """All that are of two networks."""
+        return [
+            *(c for own in self.by_group for c in own),
+            *self.listed,
+            *(c for one in self.twins for c in one.singly),
+        ]
 
     @property
-    def tested(self) -> list[Comparison]:
+    def tested(self) -> list[Compared]:
         """Those for which a noise could be estimated."""
-        return [c for c in self.every if c.adjusted_p is not None]
+        return [c for c in (*self.every, *self.twins) if c.adjusted_p is not None]
 
     def of(self, row: Row) -> Comparison | None:
-        """The comparison of one row with its plain network; None for plain networks and those on their own."""
+        """The first comparison of a row: with its plain network, or of one on its own as the module says."""
         return self._by_row.get(id(row))
 
     @cached_property
     def _by_row(self) -> dict[int, Comparison]:
-        return {id(comparison.row): comparison for group in self.by_group for comparison in group}
+        return {id(comparison.row): comparison for comparison in reversed(self.every)}
 
 
 Pair = tuple[Row, Row | None, str]  # a network, what it is compared with, and in which error
@@ -96,45 +124,100 @@ Pair = tuple[Row, Row | None, str]  # a network, what it is compared with, and i
 def compare(study: Study) -> Claims:
     """Compare every network with MS-SAR with its plain one, and those on their own as the module says."""
     grouped = [[(row, group.plain, COLUMN) for row in group.variants] for group in study.groups]
-    alone = _listed(study)
-    compared = iter(compare_pairs([*(pair for pairs in grouped for pair in pairs), *alone]))
-    by_group = tuple(tuple(next(compared) for _ in pairs) for pairs in grouped)
-    return Claims(by_group, tuple(compared))
+    alone, spaced = rows_alone_and_in_spaces(study)
+    listed, twins = _listed(alone), _twins(spaced)
+    singly = sum(map(len, twins.values())) <= MOST_LISTED
+    in_spaces = [pairs if singly else [] for pairs in twins.values()]
+    means = [_mean_difference(pairs) for pairs in twins.values()]
+    families = [*grouped, listed, *in_spaces]
+    compared, adjusted = _compared([pair for pairs in families for pair in pairs], [mean for mean, _ in means])
+    found = iter(compared)
+    *by_group, own = (tuple(next(found) for _ in pairs) for pairs in (*grouped, listed))
+    summaries = [
+        Twins(
+            mean,
+            p,
+            modifiers,
+            len(shares),
+            sum(share < 0 for share in shares),
+            len(twins[modifiers]),
+            tuple(next(found) for _ in pairs),
+        )
+        for modifiers, pairs, (mean, shares), p in zip(twins, in_spaces, means, adjusted, strict=True)
+    ]
+    return Claims(tuple(by_group), own, tuple(summaries))
 
 
 def compare_pairs(pairs: Sequence[Pair]) -> list[Comparison]:
     """The paired differences of pairs of networks, corrected for the number of those that can be tested."""
-    differences = [
-        paired(row.by_seed(error), {} if reference is None else reference.by_seed(error))
-        for row, reference, error in pairs
-    ]
-    adjusted = iter(holm([d.p for d in differences if d.p is not None]))
-    return [
-        Comparison(row, reference, difference, None if difference.p is None else next(adjusted), error)
-        for (row, reference, error), difference in zip(pairs, differences, strict=True)
-    ]
+    return _compared(pairs, [])[0]
 
 
-def rows_alone(study: Study) -> list[Row]:
-    """Networks on their own, in the order they were named: neither of a large space nor of an experiment's claims."""
+def _compared(pairs: Sequence[Pair], more: Sequence[Difference]) -> tuple[list[Comparison], list[float | None]]:
+    """Pairs compared, and the adjusted p-values of `more` differences; corrected for the number of all."""
+    differences = [_difference(pair) for pair in pairs]
+    corrected = iter(holm([d.p for d in (*differences, *more) if d.p is not None]))
+    adjusted = [None if d.p is None else next(corrected) for d in (*differences, *more)]
+    own = zip(pairs, differences, adjusted, strict=False)
+    return [Comparison(d, p, row, reference, error) for (row, reference, error), d, p in own], adjusted[len(pairs) :]
+
+
+def _difference(pair: Pair) -> Difference:
+    row, reference, error = pair
+    return paired(row.by_seed(error), {} if reference is None else reference.by_seed(error))
+
+
+def _mean_difference(pairs: Sequence[Pair]) -> tuple[Difference, list[float]]:
+    """By seed the mean over the pairs that have the most seeds, the same ones; and each such pair's own mean.
+
+    Seeds are the sample: what one does to all networks alike stays in the noise, and nothing is said of other networks.
+    """
+    by_seed = [dict(_difference(pair).by_seed) for pair in pairs]
+    seeds = max((frozenset(own) for own in by_seed), key=len)
+    whole = [own for own in by_seed if own.keys() == seeds] if seeds else []
+    means = {seed: fmean(own[seed] for own in whole) for seed in seeds}
+    return paired(means, dict.fromkeys(means, 0.0)), [fmean(own.values()) for own in whole]
+
+
+def rows_alone_and_in_spaces(study: Study) -> tuple[list[Row], list[Row]]:
+    """Networks that are no bases of scales, in the order they were named: on their own, and of large spaces.
+
+    Those of an experiment's claims are in neither.
+    """
     rows = [row for group in study.groups if group.base is None for row in group.rows]
     if not any(config.get("experiment") or "spaces" in config for config in (run.config for run in study.runs)):
-        return rows
+        return rows, []
     from explorer.reports.experiment import experiments_of  # loads numpy
     from explorer.sweep.candidates import DIGEST
 
     claimed = [line.row for e in experiments_of(study) if e.file.pairs for line in e.lines]
     elsewhere = {row.network.digest[:DIGEST] for row in claimed}
-    if any("spaces" in run.config for run in study.runs):
-        from explorer.reports.edf import in_spaces  # loads matplotlib
+    rows = [row for row in rows if row.network.digest[:DIGEST] not in elsewhere]
+    if not any("spaces" in run.config for run in study.runs):
+        return rows, []
+    from explorer.reports.edf import in_spaces  # loads matplotlib
 
-        elsewhere |= in_spaces(study)
-    return [row for row in rows if row.network.digest[:DIGEST] not in elsewhere]
+    found = in_spaces(study)
+    inside = [row.network.digest[:DIGEST] in found for row in rows]
+    return list(compress(rows, map(not_, inside))), list(compress(rows, inside))
 
 
-def _listed(study: Study) -> list[Pair]:
+def _twins(rows: Sequence[Row]) -> dict[str, list[Pair]]:
+    """Of networks in spaces those with modifiers, each with the same without, by the modifiers."""
+    plain: dict[str, list[Row]] = {}
+    found: dict[str, list[Pair]] = {}
+    for row in rows:
+        if "+" not in row.text:
+            plain.setdefault(row.text, []).append(row)
+    for row in rows:
+        base, *modifiers = split_top(row.text, "+") if "+" in row.text else [row.text]
+        if modifiers and base in plain:
+            found.setdefault(" + ".join(modifiers), []).append((row, alike(row, plain[base]), COLUMN))
+    return found
+
+
+def _listed(rows: Sequence[Row]) -> list[Pair]:
     """What networks on their own are compared with."""
-    rows = rows_alone(study)
     if not 2 <= len(rows) <= MOST_LISTED:
         return []
     named: dict[str, list[Row]] = {}
@@ -149,155 +232,3 @@ def _listed(study: Study) -> list[Pair]:
 def alike(row: Row, references: Sequence[Row]) -> Row:
     """Of a network's rows the one with the same recipe as `row`, else the first."""
     return next((reference for reference in references if reference.recipe == row.recipe), references[0])
-
-
-@dataclass(frozen=True)
-class Words:
-    """How a sentence calls what is compared."""
-
-    reference: str
-    noun: str
-    name: Callable[[Comparison], str]
-
-
-SCALES = Words("the plain network", "scale set", lambda comparison: scale_set(comparison.row.scales))
-
-
-def sentence(group: Group, comparisons: Sequence[Comparison]) -> str:
-    """One plain sentence about a base network."""
-    if not comparisons:
-        return "No network with MS-SAR was planned, so there is nothing to compare."
-    return _sentence(comparisons, SCALES)
-
-
-def sentences_of_listed(claims: Claims) -> list[tuple[str, str]]:
-    """For networks on their own: each network that others are compared with, and a sentence about these."""
-    by_reference: dict[str, list[Comparison]] = {}
-    for comparison in claims.listed:
-        if comparison.reference is not None:
-            by_reference.setdefault(comparison.reference.label, []).append(comparison)
-    return [
-        (f"Against {name}", _sentence(own, Words(name, "network", lambda c: c.row.label)))
-        for name, own in by_reference.items()
-    ]
-
-
-def _sentence(comparisons: Sequence[Comparison], words: Words) -> str:
-    """What may be said of the differences to one network."""
-    tested = [c for c in comparisons if c.adjusted_p is not None]
-    if not tested:
-        return f"No difference is claimed: {why_none(comparisons, words.reference)}."
-    claimed = [c for c in tested if c.exceeds]
-    rest = _rest([c for c in tested if not c.exceeds], words)
-    if not claimed:
-        rest = rest if any(c.alone for c in tested) else ", all within noise"
-        return f"No difference to {words.reference} exceeds the noise: {_range(tested, words)}{rest}."
-    found = [_claim(word, [c for c in claimed if c.direction == word], words) for word in ("better", "worse")]
-    text = "; ".join(text for text in found if text)
-    return f"{text[0].upper()}{text[1:]}{rest}."
-
-
-def _claim(direction: str, claimed: Sequence[Comparison], words: Words) -> str:
-    """The differences of one direction that exceed the noise, in words; empty where there is none."""
-    sizes = [
-        f"{words.name(c)} by {_unsigned(c.difference.mean)} points of test error "
-        f"(95% interval {interval(c.difference)}, n = {c.difference.n}, adjusted p {equals(c.adjusted_p)})"
-        for c in claimed
-    ]
-    return f"{direction} than {words.reference} beyond the noise: {listed(sizes)}" if sizes else ""
-
-
-def _rest(unclaimed: Sequence[Comparison], words: Words) -> str:
-    """What becomes of the differences that are not claimed."""
-    alone = sum(c.alone for c in unclaimed)
-    within = len(unclaimed) - alone
-    parts = []
-    if alone:
-        parts.append(f"{plural(alone, words.noun)} would exceed it if taken alone")
-    if within:
-        parts.append(f"{plural(within, words.noun)} {'is' if within == 1 else 'are'} within noise")
-    return f"; {listed(parts)}" if parts else ""
-
-
-def _unsigned(difference: float | None) -> str:
-    return points(abs(difference or 0)).lstrip("+")
-
-
-def equals(p: float | None) -> str:
-    """A p-value with its sign: = 0.03, < 0.001."""
-    text = probability(p)
-    return text if text.startswith("<") else f"= {text}"
-
-
-def _range(tested: Sequence[Comparison], words: Words) -> str:
-    """From the smallest to the largest mean difference."""
-    means = sorted(c.difference.mean or 0 for c in tested)
-    over = f"over {_seeds(tested)}"
-    if len(means) == 1:
-        return f"{points(means[0])} points for one {words.noun} {over}"
-    return f"from {points(means[0])} to {points(means[-1])} points for {plural(len(tested), words.noun)} {over}"
-
-
-def _seeds(tested: Sequence[Comparison]) -> str:
-    """How many seeds the comparisons rest on."""
-    numbers = sorted({c.difference.n for c in tested})
-    return plural(numbers[0], "seed") if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]} seeds"
-
-
-def why_none(comparisons: Sequence[Comparison], reference: str) -> str:
-    """Why there is no comparison at all."""
-    references = [c.reference for c in comparisons]
-    if None in references:
-        return f"{reference} was not run"
-    if not any(row.done for row in references if row is not None):
-        return f"{reference} has no finished trial"
-    pairs = max(c.difference.n for c in comparisons)
-    if pairs < 2:
-        return f"{plural(pairs, 'seed') if pairs else 'no seed'} in common with {reference} gives no spread"
-    return "the differences are the same under every seed, which gives no spread"
-
-
-def caveats(study: Study, claims: Claims, of_paper: Sequence[Comparison] = ()) -> list[str]:
-    """What a reader must know about the comparisons: how few seeds, how many tests, what was left out.
-
-    `of_paper`: those that the claims of a paper ask for, a family of their own.
-    """
-    families = [claims.tested, [c for c in of_paper if c.adjusted_p is not None]]
-    notes = [_about_number(tested) for tested in families if tested]
-    notes += [_about_seeds(tested) for tested in families if tested][:1]
-    if lost := study.lost():
-        trials = f"{plural(len(lost), 'trial')} failed or diverged and {'is' if len(lost) == 1 else 'are'}"
-        notes.append(f"{trials} left out of means and pairs, which favours networks that fail.")
-    return notes
-
-
-def _about_number(tested: Sequence[Comparison]) -> str:
-    m = len(tested)
-    if m == 1:
-        return "One comparison was made; tested at 5%, it gives a false alarm once in twenty."
-    return (
-        f"{m} comparisons were made. If no network differed, {LEVEL * m:.1f} of them would still be expected to "
-        "pass a 5% test each; p-values are therefore adjusted (Holm), intervals are not."
-    )
-
-
-def _about_seeds(tested: Sequence[Comparison]) -> str:
-    """How large a difference must be to be seen with so few seeds."""
-    n = median_low(c.difference.n for c in tested)
-    reach = t_quantile(1 - LEVEL / 2, n - 1)
-    needed = t_quantile(1 - LEVEL / 2 / len(tested), n - 1)
-    spreads = [c.difference.std or 0 for c in tested]
-    typical = points(needed * median_low(spreads) / math.sqrt(n), 0).lstrip("+")
-    seeds = f"{_seeds(tested).capitalize()}{' are few' if n < FEW else ''}"
-    return (
-        f"{seeds}: with {n}, a 95% interval reaches {factor(reach)} standard errors to each side, and the first "
-        f"difference to be claimed must be {factor(needed)} standard errors, here about {typical} points for a "
-        "typical pair. Smaller differences may be real and remain unseen."
-    )
-
-
-def interval(difference: Difference) -> str:
-    """Low and high end in points, or a dash."""
-    if difference.low is None:
-        return DASH
-    return f"{points(difference.low)} to {points(difference.high)}"

@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import log, sqrt
+from math import inf, log, sqrt
 from typing import Any
 
 from matplotlib.ticker import PercentFormatter
@@ -25,6 +25,8 @@ class SpaceErrors:
 
     name: str
     how: str  # the networks were found
+    sampled: bool  # drawn at random
+    chosen: float | None  # the error of the network with the lowest validation error
     errors: tuple[float, ...]  # of networks with a result, smallest first
     diverged: int  # networks whose every trial that ended diverged: above any error
     failed: int  # with failed trials and no result
@@ -40,9 +42,12 @@ class SpaceErrors:
         return bisect_right(self.errors, error) / self.ended
 
     @property
-    def band(self) -> float:
-        """How far the share in the whole space may lie from it, wherever it is read (Dvoretzky, Kiefer, Wolfowitz)."""
-        return sqrt(log(2 / MISSES) / (2 * self.ended))
+    def band(self) -> float | None:
+        """How far the share in the whole space may lie from it, wherever it is read (Dvoretzky, Kiefer, Wolfowitz).
+
+        None for networks that were not drawn at random: they are the whole space, or what fits of it.
+        """
+        return None if not self.sampled else sqrt(log(2 / MISSES) / (2 * self.ended))
 
     @property
     def median(self) -> float | None:
@@ -94,7 +99,7 @@ def spaces_of(study: Study, y: Column) -> tuple[list[SpaceErrors], list[str]]:
     for row in study.rows:
         rows.setdefault(row.network.digest[:DIGEST], row)
     found = [
-        _space(name, drawn.get(name, "all that fit"), [rows[digest] for digest in own if digest in rows], y)
+        _space(name, drawn.get(name), [rows[digest] for digest in own if digest in rows], y)
         for name, own in space_names(study).items()
     ]
     few = [space for space in found if len(space.errors) < LEAST]
@@ -108,13 +113,24 @@ def _too_few(space: SpaceErrors) -> str:
     )
 
 
-def _space(name: str, how: str, rows: Sequence[Row], y: Column) -> SpaceErrors:
+def _space(name: str, how: str | None, rows: Sequence[Row], y: Column) -> SpaceErrors:
+    """A space; `how` its networks were drawn, None: not at random."""
     means = [row.sample(y.name).mean for row in rows]
     lost = [row for row, mean in zip(rows, means, strict=True) if mean is None]
     diverged = [row for row in lost if row.ended(DIVERGED)]
     failed = [row for row in lost if row not in diverged and row.ended(FAILED)]
     errors = tuple(sorted(mean for mean in means if mean is not None))
-    return SpaceErrors(name, how, errors, len(diverged), len(failed), len(lost) - len(diverged) - len(failed))
+    chosen = min((row for row in rows if row.done), key=_validation, default=None)
+    error = None if chosen is None else chosen.sample(y.name).mean
+    told = "all networks of the space that fit" if how is None else how
+    return SpaceErrors(
+        name, told, how is not None, error, errors, len(diverged), len(failed), len(lost) - len(diverged) - len(failed)
+    )
+
+
+def _validation(row: Row) -> float:
+    mean = row.measured("validation_error").mean
+    return inf if mean is None else mean
 
 
 @styled
@@ -129,8 +145,9 @@ def edf_figure(spaces: Sequence[SpaceErrors], y: Column, title: str) -> Any:
     for space, colour in zip(spaces, family_colours([space.name for space in spaces]).values(), strict=True):
         across = [left, *[100 * error for error in space.errors], right]
         up = [0.0, *[space.share(error) for error in space.errors], len(space.errors) / space.ended]
-        low, high = [max(0.0, share - space.band) for share in up], [min(1.0, share + space.band) for share in up]
-        axes.fill_between(across, low, high, step="post", color=colour, alpha=0.12, linewidth=0)
+        if space.band is not None:
+            low, high = [max(0.0, share - space.band) for share in up], [min(1.0, share + space.band) for share in up]
+            axes.fill_between(across, low, high, step="post", color=colour, alpha=0.12, linewidth=0)
         axes.step(across, up, where="post", color=colour, label=f"{space.name}: {space.counts}")
     axes.set_xlim(left, right)
     axes.set_ylim(0, 1.02)

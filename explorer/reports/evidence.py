@@ -41,6 +41,8 @@ def _about_budget(study: Study) -> str:
     steps = {trial.steps for trial in study.trials if trial.steps is not None}
     number = f"{min(steps):,}" if len(steps) == 1 else f"{min(steps):,} to {max(steps):,}" if steps else ""
     after = f" ({number} {'step' if steps == {1} else 'steps'})" if number else ""
+    if study.budget == "full":
+        return f"Each trial had the paper\N{RIGHT SINGLE QUOTATION MARK}s own epochs{after}."
     text = (
         f"Each trial had {budget(study.budget)}{after}. An error after so short a training shows how fast a network "
         "learns more than what it could reach; a network that starts slowly is judged too hard."

@@ -11,7 +11,7 @@ from explorer.reports.claims import Claims, compare
 from explorer.reports.latex import escaped
 from explorer.reports.numbers import scale_set
 from explorer.reports.study import Group, Study, read
-from explorer.reports.table import Line, cells, group_lines, headings, lines
+from explorer.reports.table import COMPARED, Line, cells, group_lines, headings, lines
 from explorer.sweep.store import DEFAULT_WORKSPACE, collector_paused
 
 
@@ -60,14 +60,16 @@ def _tabular(study: Study, group: Group, claims: Claims) -> str:
     """One group of a study as a tabular, with a comment saying what it is."""
     scales = group.scales
     first = [str(scale) for scale in scales] if group.base is not None else ["Network"]
-    columns = ("c" * len(first) if group.base is not None else "l") + "r" * len(headings(group))
-    units = [f"{heading.text} ({heading.below})" if heading.below else heading.text for heading in headings(group)]
+    compared = group.base is None and any(claims.of(row) for row in group.rows)
+    printed = [*headings(group), *(COMPARED if compared else ())]
+    columns = ("c" * len(first) if group.base is not None else "l") + "r" * len(printed)
+    units = [f"{heading.text} ({heading.below})" if heading.below else heading.text for heading in printed]
     table = group_lines(study, group, claims)
     rows = [" & ".join(map(escaped, [*first, *units]))]
     for row, line in zip(group.rows, table, strict=True):
         marks = [r"$\surd$" if scale in (row.scales or ()) else "" for scale in scales]
         head = marks if group.base is not None else [escaped(row.label)]
-        rows.append(" & ".join([*head, *(escaped(cell.text) for cell in cells(group, line, claims.of(row)))]))
+        rows.append(" & ".join([*head, *(escaped(cell.text) for cell in cells(printed, line, claims.of(row)))]))
     header, *body = (f"{row} \\\\" for row in rows)
     computed = f", {study.execution}" if study.execution else ""
     comment = f"% {group.title}; {study.data.name}, {study.budget} a trial{computed}".replace("\n", " ")

@@ -39,6 +39,6 @@ def about_guessing(study: Study) -> list[str]:
         who = f"{len(lost)} of {plural(len(means), 'network')}{names} {are} not"
         what = "this budget is too short to compare them with others."
     return [
-        f"{who} better than guessing (a test error below {percent(limit)}%, which guessing among {data.classes} equally "
-        f"frequent classes has on {data.test:,} images in {OFTEN:.0%} of the cases): {what}"
+        f"{who} better than guessing (a test error below {percent(limit)}%, which guessing among {data.classes} "
+        f"equally frequent classes has on {data.test:,} images in {OFTEN:.0%} of the cases): {what}"
     ]

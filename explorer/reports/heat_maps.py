@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from explorer.reports.names import short_names
 from explorer.reports.statistics import Sample, sample
 from explorer.reports.study import Row, Study
 from explorer.reports.style import FAINT, INK, QUIET, new_figure, styled
@@ -61,8 +60,7 @@ class Use:
 
 def uses_of(study: Study, observations: Mapping[str, Sequence[Observation]]) -> list[Use]:
     """The networks of a study whose groups were looked at; those without sequential convolutions are left out."""
-    labels = short_names([row.label for row in study.rows])
-    found = [_use(labels[row.label], row, observations) for row in study.rows]
+    found = [_use(study.short(row.label), row, observations) for row in study.rows]
     return [use for use in found if use is not None]
 
 

@@ -109,8 +109,15 @@ def _write(axes: Any, label: Label, offset: tuple[float, float], size: float, di
         va="bottom" if up > 0 else "top" if up < 0 else "center",
         fontsize=size,
         color=label.colour,
-        arrowprops={"arrowstyle": "-", "color": label.colour, "lw": 0.5, "shrinkA": 0, "shrinkB": 3}
-        if distance > _DISTANCES[1]
+        arrowprops={
+            "arrowstyle": "-",
+            "color": label.colour,
+            "lw": 0.5,
+            "shrinkA": 0,
+            "shrinkB": 3,
+            "relpos": ((1 - across / distance) / 2, (1 - up / distance) / 2),  # from the nearest corner or side
+        }
+        if distance > _DISTANCES[0]
         else None,
         annotation_clip=False,
     )

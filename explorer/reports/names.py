@@ -2,9 +2,13 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import takewhile
+from typing import NamedTuple
 
 _RECALIBRATION = "mssar"
+_ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
+_SIZE = re.compile(r"(\w+=)?\d+(\.\d+)?")
 _RECIPE = re.compile(r"(.*?)( \(recipe .*\))", re.DOTALL)
 
 
@@ -22,6 +26,12 @@ def family_of(text: str) -> str:
     return " + ".join(["-".join(sized) or name, *others]) + recipe
 
 
+def curve_of(text: str) -> str:
+    """What the sizes of a family have in common that one line may join: its arguments that are no plain numbers."""
+    arguments = _arguments(split_top(_without_recipe(text)[0], "+")[0])
+    return ", ".join(argument for argument in arguments if not _SIZE.fullmatch(argument))
+
+
 def is_recalibrated(text: str) -> bool:
     """Whether a network's text adds MS-SAR."""
     return any(modifier.startswith(_RECALIBRATION) for modifier in split_top(text, "+")[1:])
@@ -32,15 +42,56 @@ def under_recipe(text: str, recipe: str | None) -> str:
     return text if recipe is None else f"{text} (recipe {recipe})"
 
 
-def short_names(texts: Sequence[str]) -> dict[str, str]:
-    """For each network the least that tells it from the others: n=1 and n=2 of two sizes of one family.
+def short_names(texts: Iterable[str]) -> dict[str, str]:
+    """For each network the least that tells it from the others: n=1, n=2 and n=1 + se of the sizes of one family.
 
-    These are its name if no other is called so, else the arguments that not all of those share, else its whole text.
-    A recipe that stands behind a text (`under_recipe`) stands behind its name.
+    Of those whose text begins with the same name these are the arguments and modifiers that not all of them share, else
+    the name; in front of arguments that other names have, too, stands the name. Where all of that leaves two networks
+    alike it is the whole text.
     """
-    parts = {text: _without_recipe(text) for text in texts}
-    names = _shortened(dict.fromkeys(network for network, _ in parts.values()))
-    return {text: names[network] + recipe for text, (network, recipe) in parts.items()}
+    siblings: dict[str, list[_Parts]] = {}
+    for text in dict.fromkeys(texts):
+        parts = _parts(text)
+        siblings.setdefault(parts.name, []).append(parts)
+    found = [ways for own in siblings.values() for ways in _ways(own)]
+    names = {ways[-1]: ways[0] for ways in found}
+    for step in (1, 2):
+        times = Counter(names.values())
+        names |= {ways[-1]: ways[step] for ways in found if times[names[ways[-1]]] > 1}
+    return names
+
+
+def short_name(label: str, names: Mapping[str, str]) -> str:
+    """The short name of a network; a recipe that stands behind its text (`under_recipe`) stands behind its name."""
+    network, recipe = _without_recipe(label)
+    return names[network] + recipe
+
+
+def cut_names(names: Sequence[str], longest: int) -> list[str]:
+    """Names of at most so many characters; those that begin alike lose what they share in place of their end."""
+    first = [_cut(name, longest) for name in names]
+    alike: dict[str, set[str]] = {}
+    for name, short in zip(names, first, strict=True):
+        alike.setdefault(short, set()).add(name)
+    return [
+        short if len(alike[short]) == 1 else _cut_middle(name, _shared(alike[short]), longest)
+        for name, short in zip(names, first, strict=True)
+    ]
+
+
+def _cut(name: str, longest: int) -> str:
+    return name if len(name) <= longest else name[: longest - 1] + _ELLIPSIS
+
+
+def _shared(names: Iterable[str]) -> int:
+    """How many characters all of the names begin with."""
+    return sum(1 for _ in takewhile(lambda characters: len(set(characters)) == 1, zip(*names, strict=False)))
+
+
+def _cut_middle(name: str, shared: int, longest: int) -> str:
+    """The name's beginning, and what follows the `shared` characters that others begin with."""
+    head = longest // 3
+    return _cut(name[:head] + _ELLIPSIS + name[max(head, shared - 4) :], longest)
 
 
 def _without_recipe(text: str) -> tuple[str, str]:
@@ -49,19 +100,32 @@ def _without_recipe(text: str) -> tuple[str, str]:
     return (found[1], found[2]) if found else (text, "")
 
 
-def _shortened(texts: Iterable[str]) -> dict[str, str]:
-    """Short names of different texts."""
-    siblings: dict[str, dict[str, list[str]]] = {}  # arguments by text, by what is called
-    for text in texts:
-        siblings.setdefault(_called(text), {})[text] = _arguments(text)
-    names: dict[str, str] = {}
-    for called, own in siblings.items():
-        shared = set.intersection(*(set(arguments) for arguments in own.values()))
-        for text, arguments in own.items():
-            apart = ", ".join(part for part in arguments if part not in shared)
-            names[text] = called if len(own) == 1 else apart or text
-    times = Counter(names.values())
-    return {text: text if times[name] > 1 else name for text, name in names.items()}
+class _Parts(NamedTuple):
+    """What a network's text consists of."""
+
+    text: str
+    head: str  # the name with its arguments
+    name: str
+    arguments: list[str]
+    modifiers: list[str]
+
+
+def _parts(text: str) -> _Parts:
+    head, *modifiers = split_top(text, "+")
+    return _Parts(text, head, _name(head), _arguments(head), modifiers)
+
+
+def _ways(siblings: Sequence[_Parts]) -> Iterator[tuple[str, str, str]]:
+    """For each of the networks of one name: its shortest name, one that tells it from others' networks, its text."""
+    alone = len(siblings) == 1
+    arguments = set.intersection(*(set(parts.arguments) for parts in siblings))
+    modifiers = set() if alone else set.intersection(*(set(parts.modifiers) for parts in siblings))
+    sized = any(not arguments.issuperset(parts.arguments) for parts in siblings)
+    for text, head, name, own, added in siblings:
+        apart = ", ".join(part for part in own if part not in arguments)
+        behind = "".join(f" + {modifier}" for modifier in added if modifier not in modifiers)
+        whole = f"{name}({apart})" if apart else head if sized else name
+        yield (apart or whole) + behind, whole + behind, text
 
 
 def split_top(text: str, separator: str) -> list[str]:
@@ -81,15 +145,8 @@ def _name(head: str) -> str:
     return head.split("(")[0].strip()
 
 
-def _called(text: str) -> str:
-    """A network's name and modifiers, its arguments left out."""
-    head, *modifiers = split_top(text, "+")
-    return " + ".join([_name(head), *modifiers])
-
-
-def _arguments(text: str) -> list[str]:
-    """The arguments of the call a text begins with."""
-    head = split_top(text, "+")[0]
+def _arguments(head: str) -> list[str]:
+    """The arguments of a call."""
     if "(" not in head:
         return []
     return [re.sub(r"\s*=\s*", "=", part) for part in split_top(head[head.index("(") + 1 : head.rindex(")")], ",")]

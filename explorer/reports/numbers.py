@@ -96,7 +96,9 @@ def plural(number: int, noun: str) -> str:
 
 
 def budget(text: str) -> str:
-    """A stored budget in words: 20epochs is 20 epochs, 60s is 60 s."""
+    """A stored budget in words: 20epochs is 20 epochs, 60s is 60 s, full is full training."""
+    if text == "full":
+        return "full training"
     amount = text.rstrip("abcdefghijklmnopqrstuvwxyz")
     unit = text[len(amount) :]
     return f"{amount} {'epoch' if (amount, unit) == ('1', 'epochs') else unit}" if amount and unit else text

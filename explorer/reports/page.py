@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from explorer.reports import numbers
-from explorer.reports.claims import Claims, caveats, sentence, sentences_of_listed
+from explorer.reports.caveats import caveats
+from explorer.reports.claims import Claims
 from explorer.reports.columns import COLUMNS, Column
 from explorer.reports.degenerate import marked
 from explorer.reports.evidence import environment, evidence
@@ -18,7 +19,9 @@ from explorer.reports.excerpt import (
     trials_left_out,
     trials_shown,
 )
+from explorer.reports.names import under_recipe
 from explorer.reports.pairs import Judged, Tested
+from explorer.reports.sentences import sentence, sentences_of_listed, sentences_of_twins
 from explorer.reports.statistics import Sample
 from explorer.reports.study import Group, Study
 from explorer.reports.table import cells, group_lines, headings
@@ -76,12 +79,23 @@ def render(sections: Sequence[Section]) -> str:
     loader = PackageLoader("explorer.reports", "templates")
     jinja = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     css = Markup(jinja.get_template("report.css").render())
-    swept = any(row.scales for section in sections for row in section.study.rows)
-    subject = (
-        "multi-scale recalibration costs, and what it buys" if swept else "these networks cost, and what that buys"
-    )
     shown = [_section(section) for section in sections]
-    return jinja.get_template("report.html").render(css=css, title=f"What {subject}", sections=shown)
+    return jinja.get_template("report.html").render(css=css, title=_title(sections), sections=shown)
+
+
+def _title(sections: Sequence[Section]) -> str:
+    """The experiment that all runs are of, else what the networks are."""
+    names = {run.config.get("experiment") for section in sections for run in section.study.runs}
+    experiments = {one.experiment.file.name: one.experiment.file for section in sections for one in section.experiments}
+    if len(names) == 1 and names == experiments.keys():
+        (file,) = experiments.values()
+        return f"{file.name}: {file.title}"
+    swept = any(row.scales for section in sections for row in section.study.rows)
+    return (
+        "What multi-scale recalibration costs, and what it buys"
+        if swept
+        else "What these networks cost, and what that buys"
+    )
 
 
 def _section(section: Section) -> dict[str, Any]:
@@ -97,6 +111,7 @@ def _section(section: Section) -> dict[str, Any]:
             if group.base is not None
         ]
         + sentences_of_listed(claims)
+        + sentences_of_twins(claims)
         + [_about_claim(tested, claim) for tested in section.experiments for claim in tested.judged if claim.verdict],
         "caveats": [
             *caveats(study, claims, [c for tested in section.experiments for c in tested.comparisons]),
@@ -151,7 +166,7 @@ def _missing(study: Study) -> list[tuple[str, str]]:
 
 def _table(study: Study, group: Group, claims: Claims) -> dict[str, Any]:
     """The scale table of a group."""
-    table = []
+    table, columns = [], headings(group)
     for row, line in zip(group.rows, group_lines(study, group, claims), strict=True):
         comparison = claims.of(row)
         verdict = comparison.short_verdict if comparison else ("plain" if row.scales == () else "")
@@ -161,17 +176,18 @@ def _table(study: Study, group: Group, claims: Claims) -> dict[str, Any]:
             {
                 "marks": marks,
                 "text": row.label,
-                "cells": cells(group, line, comparison),
+                "cells": cells(columns, line, comparison),
                 "verdict": verdict,
                 "tone": tone,
             }
         )
+    mixed = group.base is not None and len({row.recipe for row in study.rows if row.recipe}) > 1
     return {
-        "name": group.title,
+        "name": under_recipe(str(group.base), group.recipe) if mixed else group.title,
         "swept": group.base is not None,
         "scales": group.scales,
         "marked": marked(group.rows),
-        "headings": headings(group),
+        "headings": columns,
         "lines": table,
     }
 
@@ -190,11 +206,11 @@ def _front(front: "Front") -> dict[str, Any]:
 
 def _spaces(spaces: "Sequence[SpaceErrors]") -> dict[str, Any]:
     """The table of design spaces: what became of their networks, and how they were drawn."""
-    headings = ["done", "diverged", "failed", "missing", "median error (%)", "lowest (%)"]
+    headings = ["done", "diverged", "failed", "missing", "median error (%)", "error of the best in validation (%)"]
     lines = []
     for space in spaces:
         counts = [len(space.errors), space.diverged, space.failed, space.missing]
-        errors = [numbers.percent(space.median), numbers.percent(space.errors[0])]
+        errors = [numbers.percent(space.median), numbers.percent(space.chosen)]
         lines.append((space.name, space.how, [*map(str, counts), *errors], False))
     return {"name": "Space", "headings": headings, "lines": lines}
 
@@ -242,7 +258,8 @@ def _named(one: Needed) -> tuple[str, str]:
     """A network, and below it what it is compared with, and in what."""
     row, reference, error = one.comparison.row, one.comparison.reference, one.comparison.error
     assert reference is not None  # compared, or there were no seeds to count
-    return row.label, f"against {reference.label}{', training error' if error == 'train_error' else ''}"
+    recipes = f", trained by other recipes: {one.comparison.recipes}" if one.comparison.recipes else ""
+    return row.label, f"against {reference.label}{', training error' if error == 'train_error' else ''}{recipes}"
 
 
 def _seeds_needed(one: Needed, printed: bool) -> list[str]:
@@ -272,11 +289,12 @@ def _experiment(study: Study, tested: Tested) -> dict[str, Any]:
         name = line.network + line.row.label.removeprefix(line.row.text)
         lines.append((line.name or name, name if line.name else "", [*ours, str(len(line.row.done)), *printed], False))
     file = experiment.file
+    called = "Network, as the paper calls it" if any(line.name for line in experiment.lines) else "Network"
     return {
         "title": f"{file.name}: {file.title}",
         "about": file.about,
         "claims": tested.judged,
-        "table": {"name": "Network, as the paper calls it", "headings": headings, "lines": lines},
+        "table": {"name": called, "headings": headings, "lines": lines},
         "note": _apart(study, datasets),
     }
 

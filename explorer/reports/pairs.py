@@ -8,9 +8,10 @@ pairs of an experiment together.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from explorer.reports.claims import Comparison, alike, compare_pairs, why_none
+from explorer.reports.claims import Comparison, alike, compare_pairs
 from explorer.reports.experiment import Experiment, rows_of
 from explorer.reports.numbers import listed, plural
+from explorer.reports.sentences import why_none
 from explorer.reports.study import Study
 from explorer.sweep.files import Claimed
 
@@ -79,6 +80,14 @@ def _detail(own: Sequence[Comparison], asked: int) -> str:
     tested = [c for c in own if c.adjusted_p is not None]
     if own and not tested:
         return why_none(own, "the other network")
+    crossing = sum(bool(c.recipes) for c in own)
+    return _counted(own, tested, asked) + (
+        f"; trained by different recipes: {plural(crossing, 'pair')}" if crossing else ""
+    )
+
+
+def _counted(own: Sequence[Comparison], tested: Sequence[Comparison], asked: int) -> str:
+    """How many of the pairs asked for say what."""
     claimed = [c for c in tested if c.exceeds]
     as_claimed = sum(c.direction == "better" for c in claimed)
     counts = (

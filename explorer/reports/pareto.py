@@ -9,7 +9,7 @@ from explorer.reports.accuracy import LOG_FROM, marked
 from explorer.reports.columns import COLUMNS, Column
 from explorer.reports.edf import space_names
 from explorer.reports.labels import Label, line_boxes, place_labels, point_boxes, settle
-from explorer.reports.names import family_of, short_names
+from explorer.reports.names import cut_names, family_of
 from explorer.reports.numbers import tick
 from explorer.reports.statistics import Sample
 from explorer.reports.study import Row, Study
@@ -30,6 +30,7 @@ class Point:
     """A network in the plane. Counts as they are, errors as fractions."""
 
     row: Row
+    name: str  # short
     group: str  # the space it is from, else its family
     x: Sample
     y: Sample
@@ -66,7 +67,7 @@ def front_of(study: Study, x: Column, y: Column) -> Front | None:
     points = []
     for row in study.rows:
         group = spaces.get(row.network.digest[:DIGEST]) or family_of(row.base)
-        point = Point(row, group, row.sample(across.name), row.sample(up.name))
+        point = Point(row, study.short(row.label), group, row.sample(across.name), row.sample(up.name))
         if point.x.mean is not None and point.y.mean is not None:
             points.append(point)
     if len(points) < LEAST or across == up:
@@ -119,7 +120,8 @@ def pareto_figure(front: Front, title: str) -> Any:
         own = [_at(point, front) for point in front.points if point.group == group]
         axes.scatter(*zip(*own, strict=True), s=16, color=colour, alpha=0.55, linewidth=0, label=group, zorder=2)
     line = [_at(point, front) for point in front.best]
-    axes.plot(*zip(*line, strict=True), color=INK, linewidth=1.2, zorder=3, label="Pareto front")
+    if len(line) > 1:
+        axes.plot(*zip(*line, strict=True), color=INK, linewidth=1.2, zorder=3, label="Pareto front")
     for point, place in zip(front.best, line, strict=True):
         colour = colours[point.group]
         look = {"color": colour, "markeredgecolor": INK, "markeredgewidth": 0.8, "zorder": 4}
@@ -169,17 +171,20 @@ def _counts(axis: Any, scale: Any, values: Sequence[float]) -> None:
 
 def _name(axes: Any, front: Front, line: Sequence[tuple[float, float]]) -> None:
     """Names beside the front's networks; of too many, its ends, the knee and some between."""
-    names = short_names([point.row.label for point in front.best])
     step = -(-len(front.best) // NAMED)
     named = [
         point
         for place, point in enumerate(front.best)
         if place % step == 0 or point is front.best[-1] or point is front.knee
     ]
-    occupied = [*line_boxes(axes, line), *point_boxes(axes, [_at(point, front) for point in front.points], 3)]
-    labels = [Label(_cut(names[point.row.label]), *_at(point, front), INK) for point in named]
+    names = cut_names([point.name for point in named], LONGEST)
+    places = [_at(point, front) for point in named]
+    labels = [Label(name, *place, INK) for name, place in zip(names, places, strict=True)]
+    bars = [
+        [(x, y - bar), (x, y + bar)]
+        for point, (x, y) in zip(front.best, line, strict=True)
+        if (bar := _bar(point, front))
+    ]
+    occupied = [*line_boxes(axes, line), *(box for bar in bars for box in line_boxes(axes, bar))]
+    occupied += point_boxes(axes, [_at(point, front) for point in front.points], 3)
     place_labels(axes, labels, occupied)
-
-
-def _cut(name: str) -> str:
-    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"

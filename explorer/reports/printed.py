@@ -41,16 +41,9 @@ def panels(data: str, experiments: Sequence[str], x: str, y: str) -> dict[str, l
     return {dataset: points for dataset, points in found.items() if points}
 
 
-def concerns(rows: Iterable[Row]) -> bool:
-    """Whether the printed points belong beside these networks: one has MS-SAR, or stands in Table 2 itself."""
-    names = _plain_networks()
-    return any(row.scales or is_recalibrated(row.text) or row.base in names for row in rows)
-
-
-@cache
-def _plain_networks() -> frozenset[str]:
-    """The networks of Table 2 without MS-SAR."""
-    return frozenset(row["network"] for row in _rows() if "+" not in row["network"])
+def concerns(rows: Iterable[Row], experiments: Sequence[str]) -> bool:
+    """Whether the printed points belong beside these networks: one has MS-SAR, or they are those of the figure."""
+    return FIGURE in experiments or any(row.scales or is_recalibrated(row.text) for row in rows)
 
 
 def printed_points(x: str, y: str, dataset: str = "cifar10") -> list[Printed]:

@@ -10,7 +10,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from explorer.analysis.reach import Distribution, Reach, stages_of
 from explorer.blocks.graph import Graph
 from explorer.errors import UserError
-from explorer.reports.names import short_names
+from explorer.reports.names import cut_names
 from explorer.reports.numbers import scale_set
 from explorer.reports.study import Row, Study
 from explorer.reports.style import BLUE, INK, QUIET, RULE, SKY, new_figure, styled
@@ -42,7 +42,7 @@ def strips_of(study: Study) -> list[Strip]:
         first.setdefault(row.network.digest, row)
     rows = list(first.values())[:MOST]
     graphs = [_graph(row.network, study.data.classes) for row in rows]
-    return [strip(label, graph) for label, graph in zip(_labels(rows), graphs, strict=True) if graph is not None]
+    return [strip(label, graph) for label, graph in zip(_labels(study, rows), graphs, strict=True) if graph is not None]
 
 
 def strip(label: str, graph: Graph) -> Strip:
@@ -62,20 +62,11 @@ def _graph(network: NetworkRecord, classes: int) -> Graph | None:
     return graph if graph.digest == network.digest else None
 
 
-def _labels(rows: Sequence[Row]) -> list[str]:
+def _labels(study: Study, rows: Sequence[Row]) -> list[str]:
     """The base and the scale set in a sweep of scales; elsewhere what tells a network from the others."""
-    bases = short_names([row.base for row in rows])
-    texts = short_names([row.text for row in rows])
-    return [
-        _cut(texts[row.text])
-        if row.scales is None
-        else f"{_cut(bases[row.base])} {scale_set(row.scales) if row.scales else 'plain'}"
-        for row in rows
-    ]
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
+    names = cut_names([study.short(row.text if row.scales is None else row.base) for row in rows], LONGEST)
+    sets = ["" if row.scales is None else f" {scale_set(row.scales) if row.scales else 'plain'}" for row in rows]
+    return [name + own for name, own in zip(names, sets, strict=True)]
 
 
 def worth_showing(strips: Sequence[Strip]) -> bool:

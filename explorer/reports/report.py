@@ -126,7 +126,7 @@ def _collapse(study: Study, tracks: "Sequence[Track]", prefix: str) -> list[Pict
 
 def _accuracy(study: Study, axes: tuple[Column, Column], prefix: str) -> list[Picture]:
     """The figure of error against cost."""
-    from explorer.reports.accuracy import MOST, accuracy_figure, points_of
+    from explorer.reports.accuracy import MOST, accuracy_figure, curves, points_of
     from explorer.reports.printed import DATASETS, concerns, panels
     from explorer.reports.style import png
 
@@ -138,17 +138,18 @@ def _accuracy(study: Study, axes: tuple[Column, Column], prefix: str) -> list[Pi
     if not points:
         return []
     names = [str(run.config.get("experiment", "")) for run in study.runs]
-    printed = panels(study.data.name, names, x.name, y.name) if concerns(study.rows) else {}
-    caption = (
-        "Circles are plain networks, asterisks networks with MS-SAR; lines join the sizes of one family. Bars are one "
-        f"standard deviation over seeds to each side{_no_bars(study)}; plain networks and those with all scales are "
-        "drawn a hair apart."
-    )
+    printed = panels(study.data.name, names, x.name, y.name) if concerns(study.rows, names) else {}
+    starred = any(point.starred for point in points)
+    marks = "Circles are plain networks, asterisks networks with MS-SAR. " if starred else ""
+    marks += "Lines join the sizes of one family. " if any(len(own) > 1 for own in curves(points)) else ""
+    apart = "; plain networks and those with all scales are drawn a hair apart" if starred else ""
+    caption = f"{marks}Bars are one standard deviation over seeds to each side{_no_bars(study)}{apart}."
     if printed:
         datasets, where = listed([DATASETS[dataset] for dataset in printed]), "Below" if len(printed) > 1 else "Right"
+        flops = "; its FLOPs are multiply-adds, as ours" if x.name == "macs" else ""
         caption += (
-            f" {where}, on its own ground: Table 2 of the MS-SAR paper as printed, on {datasets} after full training; "
-            "its FLOPs are multiply-adds, as ours. It is not a measurement of ours, and has no error bars."
+            f" {where}, on its own ground: Table 2 of the MS-SAR paper as printed, on {datasets} after full training"
+            f"{flops}. It is not a measurement of ours, and has no error bars."
         )
     caption += lost_by_name(study)
     figure = accuracy_figure(points, printed, x, y, _measured(study))
@@ -182,11 +183,13 @@ def _pareto(study: Study, front: Front | None, prefix: str) -> list[Picture]:
 
     if front is None:
         return []
+    number = len(front.best)
+    is_or_are = "is" if number == 1 else "are"
     caption = (
-        f"The front are the {len(front.best)} of {plural(len(front.points), 'network')} that no other beats in both; "
+        f"The front {is_or_are} the {number} of {plural(len(front.points), 'network')} that no other beats in both; "
         f"bars are one standard deviation over seeds to each side{_no_bars(study)}. The knee is {KNEE}"
-        + ("." if front.knee else "; this front has none.")
     )
+    caption += "." if front.knee else "; this front has none."
     if front.x.error or front.y.error:
         caption += " Means decide; networks whose bars overlap may well change places under other seeds."
     if any(column.name == "validation_error" for column in (front.x, front.y)):
@@ -208,9 +211,15 @@ def _edf(study: Study, spaces: Sequence[SpaceErrors], error: Column, prefix: str
     caption = (
         "For each design space the share of its networks with at most this error, each network's error being the mean "
         "over its seeds. A network that diverged counts as above every error; failed and missing ones are left out of "
-        "the shares and counted in the legend. Bands hold the share in the whole space with 95% confidence "
-        "(Dvoretzky, Kiefer, Wolfowitz), for networks drawn at random from it; they do not cover the noise of seeds."
+        "the shares and counted in the legend."
     )
+    if any(space.sampled for space in spaces):
+        caption += (
+            " Bands hold the share in the whole space with 95% confidence (Dvoretzky, Kiefer, Wolfowitz), for networks "
+            "drawn at random from it; they do not cover the noise of seeds."
+        )
+    if whole := [space.name for space in spaces if not space.sampled]:
+        caption += f" Without a band, since all networks of the space that fit are there: {listed(whole)}."
     description = f"Share of networks below an error, by design space: {error.label}"
     return [Picture(f"{prefix}edf", png(edf_figure(spaces, error, _measured(study))), caption, description)]
 
@@ -252,7 +261,7 @@ def _agreement(study: Study, trust: Trust, prefix: str) -> list[Picture]:
             f"The same networks after two budgets, {seeds} each: mean test errors, bars of one standard deviation over "
             "seeds to each side (one seed: none). Networks in the same order lie on a line that rises."
         )
-        figure = agreement_figure(one.orders, before, one.budget, title)
+        figure = agreement_figure(one.orders, study.short, before, one.budget, title)
         description = f"Test error after {one.budget} against test error after {before}"
         found.append(Picture(f"{prefix}agreement-{number}", png(figure), caption, description))
     return found
@@ -312,6 +321,9 @@ def _curves_caption(group: Group, history: "History") -> str:
             " Black is the plain network in every panel; green is the lowest validation error at the end, not shown to "
             "be the best."
         )
+    shown = [*rows, *([plain] if plain is not None else [])]
+    if any(len({trial.epochs for trial in row.done}) > 1 for row in shown):
+        caption += " A curve ends with the last epoch that all seeds reached; some went further."
     if left_out:
         caption += f" {plural(left_out, 'network')} without curves or with higher validation errors not shown."
     return caption

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from explorer.errors import UserError
-from explorer.reports.names import under_recipe
+from explorer.reports.names import short_name, short_names, under_recipe
 from explorer.reports.quantities import LABELS, quantity
 from explorer.reports.statistics import Sample, sample
 from explorer.sweep.records import (
@@ -135,6 +135,14 @@ class Study:
     def trials(self) -> list[TrialRecord]:
         """Every ended trial once."""
         return list({trial.id: trial for row in self.rows for trial in row.trials}.values())
+
+    def short(self, label: str) -> str:
+        """The least that tells a network or base from all others of the study; a recipe behind it is kept."""
+        return short_name(label, self._names)
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        return short_names(text for row in self.rows for text in (row.text, row.base))
 
     @cached_property
     def missing_by_text(self) -> Counter[str]:

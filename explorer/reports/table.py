@@ -1,11 +1,12 @@
 """The scale table, as MS-SAR's Table 3: raw values for programs, and the same as text for people."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from explorer.reports.claims import Claims, Comparison, interval
+from explorer.reports.claims import Claims, Comparison
 from explorer.reports.numbers import DASH, count, exact, percent, points, signed
+from explorer.reports.sentences import interval
 from explorer.reports.statistics import Sample
 from explorer.reports.study import Group, Row, Study
 from explorer.sweep.records import DIVERGED, DONE, FAILED
@@ -38,6 +39,7 @@ class Line(NamedTuple):
     chain: int
     extra_macs_percent: float | None  # over the plain network, as the next two
     extra_params_percent: float | None
+    against: str | None = None  # the network that it is compared with
     difference_mean: float | None = None  # of test errors, paired over seeds
     difference_low: float | None = None  # 95% t interval
     difference_high: float | None = None
@@ -98,8 +100,9 @@ def _extra(group: Group, row: Row, column: str) -> float | None:
 
 
 def _compared(comparison: Comparison) -> dict[str, Any]:
-    """The columns of a comparison with the plain network."""
+    """The columns of a comparison."""
     found = {f"difference_{name}": getattr(comparison.difference, name) for name in ("mean", "low", "high", "n")}
+    found |= {"against": comparison.reference.label if comparison.reference else None}
     return found | {"p": comparison.difference.p, "adjusted_p": comparison.adjusted_p, "verdict": comparison.verdict}
 
 
@@ -121,7 +124,7 @@ class Heading:
     text: str
     below: str = ""  # a second, smaller line: the unit
     cell: Callable[[Line, Comparison | None], Cell] = lambda line, comparison: Cell(DASH)
-    against_plain: bool = False  # only where there is a plain network to compare with
+    of: str = "networks"  # recipes: where these differ; plain: where there is a plain network to compare with
 
 
 def _error(column: str) -> Callable[[Line, Comparison | None], Cell]:
@@ -141,15 +144,23 @@ def _percent(column: str) -> Callable[[Line, Comparison | None], Cell]:
 
 
 HEADINGS = (
+    Heading("Recipe", "", lambda line, comparison: Cell(line.recipe or DASH), of="recipes"),
     Heading("Test error", "% \N{PLUS-MINUS SIGN} std", _error("test_error")),
     Heading("n", "", lambda line, comparison: Cell(str(line.done))),
     Heading("Validation", "% \N{PLUS-MINUS SIGN} std", _error("validation_error")),
-    Heading("Difference", "points, paired", lambda line, c: Cell(points(line.difference_mean)), True),
-    Heading("95% interval", "points", lambda line, c: Cell(interval(c.difference) if c else DASH), True),
+    Heading("Difference", "points, paired", lambda line, c: Cell(points(line.difference_mean)), "plain"),
+    Heading("95% interval", "points", lambda line, c: Cell(interval(c.difference) if c else DASH), "plain"),
     Heading("MACs", "", _count("macs")),
-    Heading("extra", "%", _percent("extra_macs_percent"), True),
+    Heading("extra", "%", _percent("extra_macs_percent"), "plain"),
     Heading("Params", "", _count("params")),
-    Heading("extra", "%", _percent("extra_params_percent"), True),
+    Heading("extra", "%", _percent("extra_params_percent"), "plain"),
+)
+
+
+COMPARED = (  # more columns of networks on their own, where there is room for them
+    Heading("Against", "", lambda line, comparison: Cell(line.against or DASH)),
+    Heading("Difference", "points, paired", lambda line, comparison: Cell(points(line.difference_mean))),
+    Heading("Verdict", "", lambda line, comparison: Cell(comparison.short_verdict if comparison else DASH)),
 )
 
 
@@ -162,9 +173,11 @@ def mean_and_spread(measured: Sample) -> str:
 
 def headings(group: Group) -> list[Heading]:
     """The columns of a group's table."""
-    return [heading for heading in HEADINGS if group.base is not None or not heading.against_plain]
+    mixed = len({row.recipe for row in group.rows if row.recipe}) > 1
+    kinds = {"networks"} | ({"recipes"} if mixed else set()) | ({"plain"} if group.base is not None else set())
+    return [heading for heading in HEADINGS if heading.of in kinds]
 
 
-def cells(group: Group, line: Line, comparison: Comparison | None) -> list[Cell]:
-    """The printed cells of a line, one for each of its group's headings."""
-    return [heading.cell(line, comparison) for heading in headings(group)]
+def cells(columns: Sequence[Heading], line: Line, comparison: Comparison | None) -> list[Cell]:
+    """The printed cells of a line."""
+    return [heading.cell(line, comparison) for heading in columns]

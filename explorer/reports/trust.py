@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from statistics import median
 
 from explorer.reports.agreement import LEAST, Agreement, agreement
-from explorer.reports.claims import MOST_LISTED, Claims, Comparison, equals, rows_alone
+from explorer.reports.claims import MOST_LISTED, Claims, Comparison, rows_alone_and_in_spaces
 from explorer.reports.degenerate import about_scales
 from explorer.reports.guessing import about_guessing
 from explorer.reports.numbers import budget, listed, percent, plural, points
 from explorer.reports.pairs import Tested
 from explorer.reports.power import MOST as MOST_SEEDS
 from explorer.reports.power import POWER, detectable, seeds_needed
+from explorer.reports.sentences import equals
 from explorer.reports.statistics import LEVEL
 from explorer.reports.study import Row, Study
 
@@ -170,7 +171,7 @@ def _about_order(orders: Agreement, where: str) -> str:
     fewest, most = orders.seeds
     seeds = plural(most, "seed") if fewest == most else f"{fewest} to {most} seeds"
     if orders.low is None or orders.high is None:
-        noise = f"{'some have ' if most > 1 else ''}one seed: how far noise moves it is not known"
+        noise = "too few seeds for a range"
     else:
         noise = f"resampling the seeds moves it from {_signed(orders.low)} to {_signed(orders.high)} in 95% of draws"
     p = f"p {equals(orders.p)} against no agreement"
@@ -206,17 +207,24 @@ def _about_spread(study: Study, comparisons: Sequence[Comparison]) -> list[str]:
         f"Spread over seeds: the standard deviation of a network\N{RIGHT SINGLE QUOTATION MARK}s test error is "
         f"{percent(min(spreads))} to {percent(max(spreads))} points, the median {percent(median(spreads))}."
     ]
-    noisy = [c.difference for c in comparisons if c.difference.std and c.error == "test_error"]
+    noisy = [c.difference for c in comparisons if c.difference.p is not None and c.error == "test_error"]
     if noisy:
         std = median(difference.std or 0.0 for difference in noisy)
         n = round(median(difference.n for difference in noisy))
         found.append(
-            f"A paired difference has a standard deviation of {percent(std)} points (median). {plural(n, 'seed')} find "
-            f"a true difference of {points(detectable(std, n)).lstrip('+')} points in {100 * POWER:.0f}% of cases "
+            f"A paired difference has a standard deviation of {percent(std)} points (median). "
+            f"{_found(detectable(std, n), n)} in {100 * POWER:.0f}% of cases "
             f"(two-sided paired t test at {100 * LEVEL:.0f}%, taken alone); one of 1 point takes "
             f"{seeds_text(seeds_needed(0.01, std))} seeds."
         )
     return found
+
+
+def _found(difference: float, n: int) -> str:
+    """Which true difference so many seeds find; errors differ by 100 points at most."""
+    if difference > 1:
+        return f"{plural(n, 'seed')} find no true difference of errors, however large,"
+    return f"{plural(n, 'seed')} find a true difference of {points(difference).lstrip('+')} points"
 
 
 def seeds_text(seeds: int | None) -> str:
@@ -226,7 +234,7 @@ def seeds_text(seeds: int | None) -> str:
 
 def _about_lists(study: Study) -> list[str]:
     """Why networks of a long list are not compared one by one."""
-    number = len(rows_alone(study))
+    number = len(rows_alone_and_in_spaces(study)[0])
     if number <= MOST_LISTED:
         return []
     return [

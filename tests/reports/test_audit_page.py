@@ -36,6 +36,16 @@ def result():
     return run_audit()
 
 
+def test_the_audit_tells_how_far_it_is(monkeypatch):
+    monkeypatch.setattr("explorer.analysis.audit.verdicts.verdict_on", lambda row, printed: row)
+    monkeypatch.setattr("explorer.analysis.claims.verdicts.judged", lambda row, evidence: row)
+    told = []
+    found = run_audit("gunn", lambda share, what: told.append((share, what)))
+    number = len(found.rows) + len(found.claims)
+    assert [share for share, _ in told] == [place / number for place in range(number)]
+    assert told[0][1] == found.rows[0].id and told[-1][1].startswith("gunn/")
+
+
 def test_everything_about_the_whole_audit(result):
     """One test, because the audit takes some seconds and tests run in several processes."""
     _every_row_and_claim_has_a_verdict(result)

@@ -49,7 +49,7 @@ def test_p_with_ties_counts_every_permutation():
     assert chance_of([1, 1, 1], [1, 2, 3]) is None
 
 
-def seeded(levels, noise, seeds=4, start=0):
+def seeded(levels, noise, seeds=5, start=0):
     """Values by seed around given levels."""
     chance = random.Random(start)
     return [{seed: level + chance.gauss(0, noise) for seed in range(seeds)} for level in levels]
@@ -60,7 +60,7 @@ def test_orders_far_apart_agree_whatever_the_seeds():
     found = agreement("abcde", seeded(levels, 0.001), seeded(levels, 0.001, start=1))
     assert (found.tau, found.low, found.high) == (1, 1, 1)
     assert (found.same, found.swapped, found.pairs, found.beyond) == (10, 0, 10, ())
-    assert found.p == pytest.approx(2 / 120) and found.seeds == (4, 4)
+    assert found.p == pytest.approx(2 / 120) and found.seeds == (5, 5)
 
 
 def test_noise_widens_the_interval_and_names_no_swap():
@@ -78,20 +78,22 @@ def test_swaps_beyond_the_noise_are_named_the_lower_one_first():
 
 def test_a_seed_that_moves_all_networks_alike_moves_no_order():
     """The common noise of seeds, ten times the distance of networks, is in both orders and in no difference."""
-    shifts = {0: 0.0, 1: 0.1, 2: -0.1, 3: 0.05}
+    shifts = {0: 0.0, 1: 0.1, 2: -0.1, 3: 0.05, 4: -0.02}
     before = [{seed: 0.01 * place + shift for seed, shift in shifts.items()} for place in range(5)]
     assert interval(before, before) == (1, 1)
 
 
-def test_one_seed_gives_no_interval():
+def test_few_seeds_give_no_interval():
+    values = seeded([0.1, 0.2, 0.3], 0.01, seeds=4)
+    assert interval(values, values) is None
     found = agreement("abc", [{0: 1.0}, {0: 2.0}, {0: 3.0}], [{0: 1.0, 1: 1.1}, {0: 2.0, 1: 2.1}, {0: 3.0, 1: 3.1}])
     assert (found.tau, found.low, found.high, found.seeds) == (1, None, None, (1, 2))
 
 
 def test_seeds_that_some_networks_lack_are_drawn_all_the_same():
-    before = seeded([0.1, 0.2, 0.3], 0.01)
+    before = seeded([0.1, 0.2, 0.3], 0.01, seeds=7)
     del before[0][2], before[0][3], before[1][0]
-    low, high = interval(before, seeded([0.1, 0.2, 0.3], 0.01, start=1))
+    low, high = interval(before, seeded([0.1, 0.2, 0.3], 0.01, seeds=7, start=1))
     assert -1 <= low <= high <= 1
 
 

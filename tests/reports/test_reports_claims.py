@@ -3,7 +3,9 @@
 import pytest
 from reports_store import LARGE, SMALL, noisy, write_sweep
 
-from explorer.reports.claims import caveats, compare, sentence
+from explorer.reports.caveats import caveats
+from explorer.reports.claims import compare
+from explorer.reports.sentences import sentence
 from explorer.reports.study import read
 
 

@@ -107,6 +107,16 @@ def test_folds_say_what_they_are(network, stage, kind, parts, current):
     assert isinstance(fold, Fold)
     assert (fold.kind, fold.parts, fold.current) == (kind, parts, current)
     assert str(parts) in fold.title
+    drawn = len(cells(kind, parts, current))
+    assert (f"({drawn} drawn)" in fold.title) == (drawn < parts)
+
+
+@pytest.mark.parametrize(("network", "unread"), [("resnet20 + wseqconv(k=8)", True), ("gunn18", False)])
+def test_the_legend_names_every_colour_of_the_cells(network, unread):
+    marks = page_of(diagram_of(explorer.expand(network))).sheet.marks
+    said = {mark.text for mark in marks if isinstance(mark, Text)}
+    assert {"read as it was given", "made by this part"} <= said and ("not read" in said) == unread
+    assert any(isinstance(mark, Rectangle) and mark.style == "empty" for mark in marks) == unread
 
 
 def test_the_second_layer_of_a_seqconv_block_reads_the_raw_stream():

@@ -12,6 +12,7 @@ from reports_store import LARGE, SMALL, history, noisy, write_single, write_swee
 
 import explorer
 from explorer.errors import UserError
+from explorer.reports import report
 from explorer.reports.accuracy import accuracy_figure, points_of
 from explorer.reports.claims import compare
 from explorer.reports.columns import COLUMNS, column
@@ -82,14 +83,35 @@ def test_the_panels_are_the_datas_own_and_both_for_the_papers_figure():
 
 
 def test_printed_points_stand_beside_networks_that_they_concern(tmp_path):
-    texts = {"gunn15": False, "densenet-40-12": False, "densenet-bc-100-12": True, "resnet20 + mssar(1, 2)": True}
+    texts = {"gunn15": False, "resnet20": False, "resnet20 + mssar(1, 2)": True}
     for number, (text, concerned) in enumerate(texts.items()):
         write_single(tmp_path / str(number), text, 0.1)
         (study,) = read(tmp_path / str(number)).studies
-        assert concerns(study.rows) is concerned, text
+        assert concerns(study.rows, []) is concerned and concerns(study.rows, ["ms-sar/fig5"]), text
     write_sweep(tmp_path / "swept", lambda base, scales, seed: 0.3, seeds=1)
     (study,) = read(tmp_path / "swept").studies
-    assert concerns(study.rows)
+    assert concerns(study.rows, [])
+
+
+def test_only_sizes_are_joined(tmp_path):
+    others = [f"gunn15-slim{form}" for form in ("", "(residual = no)", "(parts = [24, 36, 48])")]
+    bases = ["resnet20", "resnet32", SMALL, LARGE, *others]
+    write_sweep(tmp_path, lambda base, scales, seed: 0.3 + 0.01 * seed, bases=bases, scales=None, seeds=2)
+    (study,) = read(tmp_path).studies
+    points = points_of(study, MACS, TEST)
+    axes = accuracy_figure(points, {}, MACS, TEST).axes[0]
+    assert [len(line.get_xdata()) for line in axes.lines if line.get_linestyle() == "-"] == [2, 2]
+    texts = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert texts == ["resnet", "cifar_resnet", "gunn-slim"]
+    (picture,) = report._accuracy(study, (COLUMNS["params"], TEST), "")
+    assert picture.caption.startswith("Lines join the sizes") and "MS-SAR" not in picture.caption
+
+
+def test_what_is_printed_are_no_flops_where_parameters_are_drawn(sound):
+    (study,) = read(sound).studies
+    for x, told in ((MACS, True), (COLUMNS["params"], False)):
+        (picture,) = report._accuracy(study, (x, TEST), "")
+        assert "Circles are plain" in picture.caption and ("FLOPs are multiply-adds" in picture.caption) == told
 
 
 def test_both_panels_of_the_papers_figure_are_drawn_and_said_to_be_printed(many):
@@ -178,6 +200,16 @@ def test_curves_are_means_over_finished_trials(trouble):
     assert found.epochs == tuple(range(1, 21)) and len(last) == 3
     assert found.mean[-1] == pytest.approx(100 * sum(last) / 3)
     assert found.std[-1] > 0
+
+
+def test_a_curve_that_ends_before_some_seeds_did_says_so(trouble):
+    findings = read(trouble)
+    group = findings.studies[0].groups[1]
+    history = findings.history(group.rows)
+    assert "some went further" not in report._curves_caption(group, history)
+    first, *others = group.rows
+    longer = replace(first, trials=(replace(first.trials[0], epochs=21), *first.trials[1:]))
+    assert "some went further" in report._curves_caption(replace(group, rows=(longer, *others)), history)
 
 
 def test_every_scale_set_has_its_column_of_curves(trouble):

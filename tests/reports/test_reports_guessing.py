@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from reports_store import LARGE, SMALL, write_sweep
 
+from explorer.reports.caveats import caveats
+from explorer.reports.claims import compare
 from explorer.reports.guessing import about_guessing, guessing_limit
 from explorer.reports.study import read
 
@@ -30,5 +32,7 @@ def study_with(workspace, **errors):
     ],
 )
 def test_networks_that_only_guess_are_named(tmp_path, small, large, said):
-    found = about_guessing(study_with(tmp_path, **{SMALL: small, LARGE: large}))
+    study = study_with(tmp_path, **{SMALL: small, LARGE: large})
+    found = about_guessing(study)
+    assert caveats(study, compare(study))[: len(found)] == found
     assert len(found) == len(said) and all(one.startswith(text) for one, text in zip(found, said, strict=True))

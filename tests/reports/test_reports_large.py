@@ -10,7 +10,7 @@ from explorer.reports import accuracy, curves, differences, excerpt
 from explorer.reports.claims import compare
 from explorer.reports.excerpt import groups_shown
 from explorer.reports.export import export_table
-from explorer.reports.names import short_names, under_recipe
+from explorer.reports.names import cut_names, short_name, short_names, under_recipe
 from explorer.reports.report import write_report
 from explorer.reports.study import read
 from explorer.reports.table import lines
@@ -98,35 +98,63 @@ def test_every_row_finds_its_comparison(tmp_path):
 def slow_short_names(texts):
     """As `short_names`, comparing every text with every other."""
 
-    def called(text):
-        return text.split("(")[0]
+    def read(text):
+        call, *modifiers = text.split(" + ")
+        name, _, arguments = call.rstrip(")").partition("(")
+        return name, arguments.split(", ") if arguments else [], modifiers
 
-    def arguments(text):
-        return [part.strip() for part in text.split("(")[1].rstrip(")").split(",")] if "(" in text else []
+    def told(text, place):
+        own, others = read(text), [read(other) for other in texts if read(other)[0] == read(text)[0]]
+        return [part for part in own[place] if not all(part in other[place] for other in others)]
 
-    names = {}
-    for text in texts:
-        siblings = [other for other in set(texts) if called(other) == called(text)]
-        shared = [part for part in arguments(text) if all(part in arguments(other) for other in siblings)]
-        rest = ", ".join(part for part in arguments(text) if part not in shared)
-        names[text] = called(text) if len(siblings) == 1 else rest or text
-    return {text: text if list(names.values()).count(names[text]) > 1 else names[text] for text in texts}
+    def ways(text):
+        name, _, modifiers = read(text)
+        siblings = [other for other in texts if read(other)[0] == name]
+        added = told(text, 2) if len(siblings) > 1 else modifiers
+        bare = text.split(" + ")[0] if any(told(other, 1) for other in siblings) else name
+        apart = ", ".join(told(text, 1))
+        long = f"{name}({apart})" if apart else bare
+        return [" + ".join([call, *added]) for call in (apart or bare, long)] + [text]
+
+    names = [ways(text)[0] for text in texts]
+    for step in (1, 2):
+        names = [ways(text)[step] if names.count(name) > 1 else name for text, name in zip(texts, names, strict=True)]
+    return dict(zip(texts, names, strict=True))
 
 
 def test_short_names_are_what_comparing_all_pairs_gives():
     draw = random.Random(0)
-    for _ in range(50):
+    for _ in range(100):
         texts = [
-            draw.choice("ab") + draw.choice(["", f"({draw.choice('kn')}={draw.randint(1, 3)}, r={draw.randint(1, 2)})"])
+            draw.choice("ab")
+            + draw.choice(["", f"({draw.choice('kn')}={draw.randint(1, 3)}, r={draw.randint(1, 2)})"])
+            + draw.choice(["", "", " + se", " + mssar(2)", " + se + mssar(2)"])
             for _ in range(draw.randint(1, 9))
         ]
-        assert short_names(texts) == slow_short_names(list(dict.fromkeys(texts)))
+        names = short_names(texts)
+        assert names == slow_short_names(list(dict.fromkeys(texts)))
+        assert len(set(names.values())) == len(names)
+
+
+def test_a_short_name_keeps_the_modifier_that_tells_two_networks_apart():
+    texts = [f"cifar_resnet(n={n}, widths=[4,8,8]){added}" for n in (1, 2) for added in ("", " + se")]
+    assert list(short_names(texts).values()) == ["n=1", "n=1 + se", "n=2", "n=2 + se"]
+    assert list(short_names([*texts[::2], "wrn(n=1)", "wrn(n=3)"]).values()) == [
+        "cifar_resnet(n=1)", "n=2", "wrn(n=1)", "n=3",
+    ]  # fmt: skip
+    assert list(short_names([texts[0], texts[3]]).values()) == ["n=1", "n=2 + se"]
 
 
 def test_a_recipe_stands_behind_a_short_name():
-    texts = ["seqresnet(k=8, r=2)", "seqresnet(k=16, r=2)", "resnet20 + mssar(1, 2)"]
-    labels = [under_recipe(text, recipe) for text in texts for recipe in ("a", "b, lr=0.1", None)]
-    assert list(short_names(labels).values()) == [
-        "k=8 (recipe a)", "k=8 (recipe b, lr=0.1)", "k=8", "k=16 (recipe a)", "k=16 (recipe b, lr=0.1)", "k=16",
-        *labels[6:],
-    ]  # fmt: skip
+    names = short_names(["seqresnet(k=8, r=2)", "seqresnet(k=16, r=2)", "resnet20 + mssar(1, 2)"])
+    for text, name in names.items():
+        for recipe in ("a", "b, lr=0.1", None):
+            assert short_name(under_recipe(text, recipe), names) == under_recipe(name, recipe)
+    assert list(names.values()) == ["k=8", "k=16", "resnet20 + mssar(1, 2)"]
+
+
+def test_cut_names_stay_apart_where_they_can():
+    long = "cifar_resnet(n=1, widths=[8,16,32]) + wseqconv"
+    assert cut_names([f"{long}(k = 4)", "resnet20"], 20) == ["cifar_resnet(n=1, w\N{HORIZONTAL ELLIPSIS}", "resnet20"]
+    cut = cut_names([f"{long}(k = {k})" for k in (4, 8)], 20)
+    assert len(set(cut)) == 2 and max(map(len, cut)) <= 20

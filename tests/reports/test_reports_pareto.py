@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.text import Text
 from reports_store import DATA, noisy, trial, write_sweep
 
 import explorer
@@ -27,7 +28,7 @@ MACS, PARAMS, ERROR = COLUMNS["macs"], COLUMNS["params"], COLUMNS["validation_er
 
 
 def points(places):
-    return [Point(None, "", Sample(x, None, 1), Sample(y, None, 1)) for x, y in places]
+    return [Point(None, "", "", Sample(x, None, 1), Sample(y, None, 1)) for x, y in places]
 
 
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=12))
@@ -108,6 +109,9 @@ def spaces(tmp_path_factory):
 def test_a_space_counts_every_network_once(spaces):
     (study,) = read(spaces).studies
     (deep, wide), _ = spaces_of(study, COLUMNS["test_error"])
+    rows = {row.text: row for row in study.rows if "n = 1," in row.text}
+    chosen = min(rows.values(), key=lambda row: row.sample("validation_error").mean)
+    assert wide.chosen == chosen.sample("test_error").mean and wide.how == "all networks of the space that fit"
     assert (wide.name, len(wide.errors), wide.diverged, wide.failed, wide.missing) == ("wide", 8, 0, 0, 0)
     assert (deep.name, len(deep.errors), deep.diverged, deep.failed, deep.missing) == ("deep", 5, 1, 1, 1)
     assert deep.ended == 6 and deep.counts == "5 networks (1 diverged, 1 failed and 1 missing)"
@@ -125,10 +129,10 @@ def test_a_drawn_space_with_too_few_results_is_named(spaces, monkeypatch):
 
 
 def test_shares_are_of_the_networks_that_ended():
-    space = SpaceErrors("s", "", (0.1, 0.2, 0.2, 0.4), 1, 3, 9)
+    space = SpaceErrors("s", "", True, None, (0.1, 0.2, 0.2, 0.4), 1, 3, 9)
     assert [space.share(error) for error in (0.05, 0.1, 0.2, 0.3, 1.0)] == [0, 0.2, 0.6, 0.6, 0.8]
     assert space.median == 0.2 and replace(space, diverged=5).median is None
-    assert space.band == pytest.approx(math.sqrt(math.log(40) / 10))
+    assert space.band == pytest.approx(math.sqrt(math.log(40) / 10)) and replace(space, sampled=False).band is None
 
 
 def test_the_figure_shows_the_shares(spaces):
@@ -139,6 +143,7 @@ def test_the_figure_shows_the_shares(spaces):
     assert list(wide.get_xdata())[1:-1] == [100 * error for error in found[1].errors]
     assert list(wide.get_ydata())[1:-1] == pytest.approx([place / 8 for place in range(1, 9)])
     assert max(deep.get_ydata()) == pytest.approx(5 / 6)
+    assert len(axes.collections) == 1  # a band of the space that was drawn at random, none of all that fit
     assert [text.get_text() for text in axes.get_legend().get_texts()] == [
         "deep: 5 networks (1 diverged, 1 failed and 1 missing)", "wide: 8 networks",
     ]  # fmt: skip
@@ -193,6 +198,33 @@ def test_costs_alone_are_not_called_measured(spaces, monkeypatch):
     assert titles == ["Costs on images of digits", "Measured here: digits, 20 epochs, 2 seeds"]
 
 
+def test_a_front_of_one_is_named_as_everywhere_and_is_no_line(tmp_path):
+    bases = [f"cifar_resnet(n={n}, widths=[4,8,16])" for n in (1, 2, 3, 4)]
+    write_sweep(tmp_path, lambda base, s, seed: 0.2 + 0.1 * bases.index(base) + 0.05 * seed, bases=bases, scales=None)
+    (study,) = read(tmp_path).studies
+    front = front_of(study, MACS, COLUMNS["test_error"])
+    figure = pareto_figure(front, "title")
+    (axes,) = figure.axes
+    (label,) = axes.texts
+    assert label.get_text() == "n=1"
+    assert "Pareto front" not in [text.get_text() for text in axes.get_legend().get_texts()]
+    assert report._pareto(study, front, "")[0].caption.startswith("The front is the 1 of 4 networks")
+
+
+def test_no_bar_runs_through_a_label(spaces):
+    (study,) = read(spaces).studies
+    front = front_of(study, MACS, COLUMNS["test_error"])
+    front = replace(front, best=tuple(replace(point, y=replace(point.y, std=0.004)) for point in front.best))
+    figure = pareto_figure(front, "title")
+    figure.canvas.draw()
+    (axes,), renderer = figure.axes, figure.canvas.get_renderer()
+    boxes = [Text.get_window_extent(text, renderer) for text in axes.texts]
+    for point in front.best:
+        x, y = point.place
+        (across, low), (_, high) = axes.transData.transform([(x, 100 * (y - 0.004)), (x, 100 * (y + 0.004))])
+        assert not any(box.x0 < across < box.x1 and box.y0 < high and box.y1 > low for box in boxes)
+
+
 def test_two_networks_have_no_front(tmp_path):
     write_sweep(tmp_path, noisy, scales=(1,), seeds=1)
     (study,) = read(tmp_path).studies
@@ -218,8 +250,17 @@ def test_an_experiment_stands_beside_what_is_printed(tmp_path):
     ]
     page = write_report(tmp_path).html.read_text()
     for words in ("seqconv/table5", "S2: r=3,k=8,N={1,2,1}, not windowed", ">4.90<", "S1 beats S2",
-                  "on other data and after full training"):  # fmt: skip
+                  "on other data and after full training", "Network, as the paper calls it"):  # fmt: skip
         assert words in page
+    assert "<h1>seqconv/table5: " in page
+    write_sweep(tmp_path, noisy, scales=None, seeds=1)
+    assert "<h1>What these networks cost" in write_report(tmp_path).html.read_text()
+
+
+def test_networks_that_a_paper_has_no_names_for_are_networks(tmp_path):
+    write_spaces(tmp_path, "gunn/singularities")
+    page = write_report(tmp_path).html.read_text()
+    assert "as the paper calls it" not in page and "<h1>gunn/singularities: " in page
 
 
 def test_printed_spreads_and_networks_that_are_not_printed():

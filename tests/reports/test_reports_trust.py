@@ -12,36 +12,41 @@ from test_reports_page import text_of
 from explorer.reports.accuracy import points_of
 from explorer.reports.agreement import agreement
 from explorer.reports.agreement_figure import agreement_figure
-from explorer.reports.claims import MOST_LISTED, compare, sentences_of_listed
+from explorer.reports.claims import MOST_LISTED, compare
 from explorer.reports.columns import COLUMNS
 from explorer.reports.experiment import experiment_of, experiments_of
 from explorer.reports.names import short_names
 from explorer.reports.pairs import FAILS, HOLDS, NOISE, OPEN, PARTLY, judge
 from explorer.reports.power import seeds_needed
 from explorer.reports.report import write_report
+from explorer.reports.sentences import sentences_of_listed
 from explorer.reports.study import read
 from explorer.reports.trust import ONE_SEED, SHOWN, trust_of
-from explorer.sweep.candidates import Candidate, costed
+from explorer.sweep.candidates import DIGEST, Candidate, costed
 from explorer.sweep.records import DONE
 from explorer.sweep.store import Store
 
 SHAPES = [f"cifar_resnet(n={n}, widths=[4,8,16])" for n in (1, 2, 3, 4, 5)]
 
 
-def write_list(workspace, errors, *, experiment=None, budget="20epochs", data=DATA, recipe="nesterov"):
-    """Store a sweep of networks on their own: `errors` are test errors (or test and training errors) by network."""
+def write_list(workspace, errors, *, experiment=None, budget="20epochs", data=DATA, recipe="nesterov", space=False):
+    """Store a sweep of networks on their own: `errors` are test errors (or test and training errors) by network.
+
+    `space`: all that fit of a text with ranges.
+    """
     chosen = [costed(Candidate(text, text, None), data.shape, data.classes) for text in errors]
     ended = []
     for candidate in chosen:
         for seed, error in enumerate(errors[candidate.text]):
             test, train = error if isinstance(error, tuple) else (error, error / 2)
-            steps = {"steps": 10 * int(re.match(r"\d+", budget)[0])}
+            steps = {"steps": 10 * int((re.match(r"\d+", budget) or ["99"])[0])}
             record = trial(candidate, seed, test, budget=budget, data=data, recipe=recipe)
             ended.append(replace(record, train_error=train, **steps))
     seeds = max(len(own) for own in errors.values())
     config = {"bases": list(errors), "scales": None, "budget": budget, "seeds": seeds, "data": data.name}
     config |= {"experiment": experiment} if experiment else {}
     config |= {"recipe": None if recipe == "nesterov" else recipe}
+    config |= {"spaces": {"s": [one.network.digest[:DIGEST] for one in chosen]}} if space else {}
     with Store.open(workspace) as store:
         run = store.begin_run("sweep", config, chosen, data, [record.id for record in ended])
         for record in ended:
@@ -76,7 +81,7 @@ def test_two_budgets_of_the_same_networks_are_compared_in_the_shorter_ones_secti
     ]
     first, second = trust.statements[:2]
     assert first.startswith("Order of 3 networks after 20 epochs and after 40 epochs, means over 3 seeds: Kendall")
-    assert "tau-b 1.00 (resampling the seeds moves it from 1.00 to 1.00" in first and "none is swapped" in first
+    assert "tau-b 1.00 (too few seeds for a range; p" in first and "none is swapped" in first
     assert "0 of 6 pairs (0%) have the same order, 6 swapped" in second
     assert trusted(tmp_path, place=2)[-1].longer == ()
     assert trusted(tmp_path, place=2)[-1].statements[0].startswith("No longer budget of these networks is at hand")
@@ -95,7 +100,7 @@ def test_pairs_that_swap_beyond_the_noise_are_named(tmp_path):
 def test_a_long_title_stays_within_the_figure_of_two_budgets():
     values = [{0: level, 1: level + 0.01} for level in (0.1, 0.2, 0.3)]
     title = "digits, 1 epoch against 2 epochs, bf16, reference layers, channel-pairs observed, group-weights observed"
-    figure = agreement_figure(agreement(SHAPES[:3], values, values), "1 epoch", "2 epochs", title)
+    figure = agreement_figure(agreement(SHAPES[:3], values, values), str, "1 epoch", "2 epochs", title)
     figure.draw_without_rendering()
     (written,) = (text for text in figure.findobj(Text) if text.get_text().startswith("digits, 1 epoch against"))
     (low, _), (high, top) = written.get_window_extent().get_points()
@@ -149,7 +154,7 @@ def test_one_seed_says_so_and_claims_nothing(tmp_path):
     _, claims, _, trust = trusted(tmp_path)
     assert ONE_SEED in trust.statements and not any(c.exceeds for c in claims.every)
     assert {one.seeds for one in trust.needed} == {None}
-    assert any("one seed: how far noise moves it is not known" in text for text in trust.statements)
+    assert any("(too few seeds for a range;" in text for text in trust.statements)
     page = text_of(write_report(tmp_path).html.read_text())
     assert f"No difference is claimed: 1 seed in common with {SHAPES[0]} gives no spread." in page
     assert "to each side, none with one seed" in page and "beyond the noise" not in page

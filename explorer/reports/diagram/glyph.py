@@ -12,9 +12,14 @@ _SHOWN = {"windowed": 4}  # parts; of more, the first are shown
 _USUAL = 6
 
 
+def shown(kind: str, parts: int) -> int:
+    """How many of a fold's parts have a row."""
+    return max(1, min(parts, _SHOWN.get(kind, _USUAL)))
+
+
 def cells(kind: str, parts: int, current: bool) -> list[list[str]]:
     """The styles of all cells: old, new, made or empty."""
-    n = max(1, min(parts, _SHOWN.get(kind, _USUAL)))
+    n = shown(kind, parts)
     earlier = "new" if current else "old"
     if kind == "update":
         return [[earlier if j < i else "made" if j == i else "old" for j in range(n)] for i in range(n)]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from explorer.reports.diagram.glyph import SIZE as GLYPH
-from explorer.reports.diagram.glyph import glyph_marks
+from explorer.reports.diagram.glyph import cells, glyph_marks
 from explorer.reports.diagram.items import Box, Chain, Chip, Diagram, Fold, Gate, Item, Row
 from explorer.reports.diagram.layout import GAP, Size, chain_size, draw_chain, draw_item, item_size
 from explorer.reports.diagram.marks import Path, Rectangle, Sheet, Text, shortened_text, text_width
@@ -172,9 +172,11 @@ _MEANING = (
 def _legend(diagram: Diagram, x: float, y: float, right: float, sheet: Sheet) -> float:
     """The marks that occur, with words; the lowest y used."""
     found: dict[str, Item] = {}
+    unread = False  # whether some part leaves channels out
     for row in diagram.rows:
         for item in _walk(row.chain):
             found.setdefault(_kind(item), item)
+            unread |= isinstance(item, Fold) and _leaves_out(item)
     samples = [(found["Gate"] if isinstance(s, Gate) else s, words) for s, words in _MEANING if _kind(s) in found]
     lines: list[list[tuple[Item, str, float]]] = [[]]
     at = x
@@ -187,7 +189,7 @@ def _legend(diagram: Diagram, x: float, y: float, right: float, sheet: Sheet) ->
         at += needed
     for line in lines:
         y = _legend_line(line, y, sheet)
-    return _fold_legend(x, y, sheet) if "Fold" in found else y
+    return _fold_legend(x, y, unread, sheet) if "Fold" in found else y
 
 
 def _legend_line(line: list[tuple[Item, str, float]], y: float, sheet: Sheet) -> float:
@@ -200,8 +202,13 @@ def _legend_line(line: list[tuple[Item, str, float]], y: float, sheet: Sheet) ->
     return axis + max((size.below for size in sizes), default=0) + 6
 
 
-def _fold_legend(x: float, y: float, sheet: Sheet) -> float:
-    """What the cells of a fold's glyph mean."""
+def _leaves_out(fold: Fold) -> bool:
+    """Whether a part of it does not read some channels of the glyph."""
+    return any("empty" in row for row in cells(fold.kind, fold.parts, fold.current))
+
+
+def _fold_legend(x: float, y: float, unread: bool, sheet: Sheet) -> float:
+    """What the cells of a fold's glyph mean; `unread`: also those that a part leaves out."""
     axis = y + GLYPH / 2 + 4
     sheet.add(*glyph_marks(Fold("update", "", 6, True, Chain(())), x, axis))
     sheet.add(
@@ -219,6 +226,7 @@ def _fold_legend(x: float, y: float, sheet: Sheet) -> float:
             ("old", "read as it was given"),
             ("new", "read after an earlier part made it"),
             ("made", "made by this part"),
+            *([("empty", "not read")] if unread else []),
         )
     ):
         at = x + GLYPH + 9 + number * 215

@@ -7,6 +7,7 @@ from explorer.analysis.ledger import ledger_of, row_of, totals_of
 from explorer.blocks.graph import Auxiliary, Entry, Graph, Op, Scope, Shape
 from explorer.errors import UserError
 from explorer.reports.diagram.chips import TIMES, chip
+from explorer.reports.diagram.glyph import shown
 from explorer.reports.diagram.items import Box, Chain, Chip, Diagram, Fold, Gate, Item, Row, Skip
 from explorer.reports.diagram.paths import Paths, Side, joins_inside, made_by, needed_for, paths_of
 from explorer.reports.diagram.repeats import folded, shortened
@@ -188,22 +189,24 @@ class _Reader:
                 for e in scope.body
                 if isinstance(e.node, Op) and e.node.kind not in ("concat", "slice", "update")
             ]
-            return Fold(kind, _fold_title(scope, parts, None), parts, current, Chain(tuple(ops[:1])))
+            return Fold(kind, _fold_title(scope, kind, parts, None), parts, current, Chain(tuple(ops[:1])))
         unit = units[min(1, len(units) - 1)]  # the second: the first may have nothing before it
         named = unit.title if unit.kind == "block" else None
         return Fold(
             kind,
-            _fold_title(scope, parts, named),
+            _fold_title(scope, kind, parts, named),
             parts,
             current,
             self.scope_chain(unit, 1, "own part"),
         )
 
 
-def _fold_title(scope: Scope, parts: int, unit: str | None) -> str:
+def _fold_title(scope: Scope, kind: str, parts: int, unit: str | None) -> str:
     reads = _READS.get(scope.attrs.get("reads", ""), "")
     named = f" of {unit}" if unit else ""
-    return f"{scope.kind}, {parts} {_PARTS.get(scope.kind, 'groups')}{named}{reads}"
+    rows = shown(kind, parts)
+    drawn = f" ({rows} drawn)" if rows < parts else ""
+    return f"{scope.kind}, {parts} {_PARTS.get(scope.kind, 'groups')}{drawn}{named}{reads}"
 
 
 def _gate(scope: Scope) -> Gate | None:
