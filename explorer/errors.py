@@ -1,5 +1,6 @@
 """Errors meant for people: one message, no traceback, exit code 2. Those about text point into it."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -65,10 +66,22 @@ def _shorten(text: str, limit: int = 200) -> str:
     return text if len(text) <= limit else f"{text[: limit // 2]}...{text[-limit // 2 :]}"
 
 
+LOOK_ALIKE = str.maketrans("oli", "011")
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
-    """A suggestion sentence: the closest known word, or the first few."""
-    words = sorted(set(known))
-    close = get_close_matches(word[:80], words, n=1, cutoff=0.6)
+    """A suggestion sentence: the closest known word, or the first few.
+
+    Closest is what looks the same (resnet5O), then what differs in digits alone (stage4), then what shares most.
+    """
+    word, words = word[:80], sorted(set(known))
+    alike = [other for other in words if _looks(other) == _looks(word)]
+    numbered = [other for other in words if re.sub(r"\d", "0", other) == re.sub(r"\d", "0", word)]
+    close = alike or get_close_matches(word, numbered or words, n=1, cutoff=0.6)
     if close:
         return f"did you mean '{close[0]}'?"
     return f"known: {', '.join(words[:12])}{', ...' if len(words) > 12 else ''}" if words else ""
+
+
+def _looks(word: str) -> str:
+    return word.lower().translate(LOOK_ALIKE)

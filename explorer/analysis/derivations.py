@@ -122,10 +122,11 @@ BY_FORMULAS = (
 )
 
 
-def claim_verdicts() -> list[ClaimVerdict]:
-    """A verdict on every claim of the kinds formula and identity."""
-    derived = [_decided(decided) for decided in BY_FORMULAS]
-    return derived + [ClaimVerdict(*claim, *decide()) for claim, decide in BY_GRAPH.items()]
+def claim_verdicts(paper: str | None = None) -> list[ClaimVerdict]:
+    """A verdict on every claim of the kinds formula and identity, of one paper or all."""
+    derived = [_decided(decided) for decided in BY_FORMULAS if paper in (None, decided.paper)]
+    by_graph = [(claim, decide) for claim, decide in BY_GRAPH.items() if paper in (None, claim[0])]
+    return derived + [ClaimVerdict(*claim, *decide()) for claim, decide in by_graph]
 
 
 def _decided(decided: Decided) -> ClaimVerdict:

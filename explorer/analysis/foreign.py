@@ -25,6 +25,9 @@ def foreign_cost(text: str, input: Size | None = None, batch: int = 1) -> Cost:
 
     Raises UserError when the module cannot be found, made or run.
     """
+    from explorer.nn.tracing.named import named
+
+    named(text)  # what is not there is told before torch is loaded
     from explorer.nn.tracing.load import foreign_module
 
     with foreign_module(text) as module:

@@ -3,7 +3,10 @@
 D, H, W are the channels, height and width of what a block reads; parameters that are not given become symbols.
 """
 
+import re
+from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
+from math import lcm
 from typing import Any
 
 import sympy
@@ -124,7 +127,40 @@ def _ledger_lines(ledger: Ledger) -> list[str]:
 
 
 def _assumptions(graph: Graph) -> list[str]:
-    return [f"  where {', '.join(graph.assumptions)}"] if graph.assumptions else []
+    conditions = strongest(graph.assumptions)
+    return [f"  where {', '.join(conditions)}"] if conditions else []
+
+
+def strongest(assumptions: Iterable[str]) -> list[str]:
+    """Assumptions without those that others imply: of each symbol the least value and the largest divisor."""
+    least: dict[str, int] = {}
+    divisors: dict[str, int] = {}
+    others = []
+    for text in assumptions:
+        if divides := re.fullmatch(r"(\d+) divides (\w+)", text):
+            divisors[divides[2]] = lcm(divisors.get(divides[2], 1), int(divides[1]))
+        elif bound := _lower_bound(text):
+            name, value = bound
+            least[name] = max(least.get(name, 1), value)
+        else:
+            others.append(text)
+    bounds = [f"{name} >= {value}" for name, value in least.items() if value > divisors.get(name, 1)]
+    return [*others, *bounds, *(f"{divisor} divides {name}" for name, divisor in divisors.items())]
+
+
+def _lower_bound(text: str) -> tuple[str, int] | None:
+    """The least whole number that H/4 - 2 >= 0 allows; None for what is no bound of a single symbol from below."""
+    names = set(re.findall(r"[A-Za-z_]\w*", text))
+    left, sign, right = text.partition(" >= ")
+    if len(names) != 1 or not sign:
+        return None
+    name = names.pop()
+    known = symbol(name)
+    difference = sympy.sympify(f"({left}) - ({right})", locals={name: known})
+    slope = sympy.diff(difference, known)
+    if not slope.is_number or slope <= 0:
+        return None
+    return name, int(sympy.ceiling(-difference.subs(known, 0) / slope))
 
 
 def _product(shape: tuple[Any, ...]) -> str:

@@ -30,7 +30,9 @@ QUANTITIES: Quantities = {
     "train_memory": lambda cost: cost.train_memory,
     "infer_memory": lambda cost: cost.infer_memory,
 }
-IN_BYTES = ("bytes_moved", "bytes_copied", "train_memory", "infer_memory")
+IN_BYTES = {  # with what is said of each
+    "bytes_moved": "", "bytes_copied": "", "train_memory": ", reference layers", "infer_memory": ", reference layers",
+}  # fmt: skip
 
 
 class Limit(NamedTuple):
@@ -123,8 +125,15 @@ def _inside(expr: Expr) -> list[Expr]:
     return [argument.value for argument in expr.args] if isinstance(expr, Function) else []
 
 
-def broken(limit: Limit, cost: Cost, quantities: Quantities = QUANTITIES, origin: str = "") -> list[str]:
-    """The parts of a limit that a cost does not meet, as sentences. Raises ArchError for what is no condition.
+class Judged(NamedTuple):
+    """A part of a limit, judged: a sentence with the values in it."""
+
+    holds: bool
+    sentence: str
+
+
+def judged(limit: Limit, cost: Cost, quantities: Quantities = QUANTITIES, origin: str = "") -> list[Judged]:
+    """Whether a cost meets each part of a limit. Raises ArchError for what is no condition.
 
     `quantities` has the latencies of a device where the limit is about them, `origin` is what they are: predicted for
     h200.
@@ -137,35 +146,37 @@ def broken(limit: Limit, cost: Cost, quantities: Quantities = QUANTITIES, origin
             if not isinstance(holds, bool):
                 message = f"{print_expr(part)} is {describe(holds)}, no condition; write one such as params <= 25e6"
                 raise ArchError(message, at=part.at)
-            if not holds:
-                found.append(_sentence(part, known))
+            found.append(Judged(holds, _sentence(part, holds, known)))
     return found
 
 
-def _sentence(part: Expr, quantities: _Quantities) -> str:
-    """What is broken, the values in it, and by how much one misses its limit."""
+def _sentence(part: Expr, holds: bool, quantities: _Quantities) -> str:
+    """What is met or broken, the values in it, and by how much one misses its limit."""
     sides = [part.left, part.right] if isinstance(part, Binary) and part.op in COMPARISONS else []
     shown: list[Expr] = [side for side in sides if _names(side)] or [Name(name) for name in sorted(_names(part))]
     values = [f"{print_expr(side)} is {_value(side, evaluate(side, quantities), quantities.origin)}" for side in shown]
     bounds = [evaluate(side, quantities) for side in sides if not _names(side)]
-    if len(shown) == len(bounds) == 1:
+    if len(shown) == len(bounds) == 1 and not holds:
         values += _miss(evaluate(shown[0], quantities), bounds[0])
-    return f"{quantities.cost.canonical} breaks {print_expr(part)}: {', '.join(values) or 'it never holds'}"
+    verb, without = ("meets", "it always holds") if holds else ("breaks", "it never holds")
+    return f"{quantities.cost.canonical} {verb} {print_expr(part)}: {', '.join(values) or without}"
 
 
 def _value(side: Expr, value: Any, origin: str) -> str:
     """A number; bytes also with a prefix, times with their unit and what they are."""
     if time_power(side) == 1:
         return f"{duration(value)} ({origin})"
-    prefixed = isinstance(side, Name) and side.id in IN_BYTES and isinstance(value, int)
-    return f"{number(value)} ({decimal(Bytes(value))})" if prefixed else number(value)
+    if isinstance(side, Name) and side.id in IN_BYTES and isinstance(value, int):
+        return f"{number(value)} ({decimal(Bytes(value))}{IN_BYTES[side.id]})"
+    return number(value)
 
 
 def _miss(value: Any, bound: Any) -> list[str]:
     if isinstance(bound, bool) or not isinstance(bound, int | Fraction) or bound in (0, value):
         return []
     if value >= 10 * bound > 0:
-        return [f"{float(value / bound):,.3g} times it"]
+        times = float(value / bound)
+        return [f"{times:,.0f} times it" if times >= 100 else f"{times:.3g} times it"]
     return [f"{float(100 * abs(value - bound) / abs(bound)):.3g}% {'above' if value > bound else 'below'} it"]
 
 

@@ -33,6 +33,7 @@ from explorer.measure.microbenchmarks import Case, Sample, Stopwatch, cases, mea
 from explorer.nn.fast.allocator import keep_freed_memory
 
 DTYPE = "fp32"
+NOISY = 0.15  # a median error above this is the machine's, not the model's
 ROUNDS = 4  # over all cases; the least time of each counts
 LEAST_S = 0.01  # of a measurement
 START = {
@@ -173,7 +174,8 @@ def fit(blank: Device, samples: Sequence[Sample]) -> Fit:
 
     found = least_squares(residuals, np.log(list(start.values())), loss="soft_l1", f_scale=0.1, max_nfev=60)
     device = _with(known, dict(zip(start, np.exp(found.x), strict=True)))
-    return Fit(device, list(samples), times_of(device, samples, works))
+    fitted = Fit(device, list(samples), times_of(device, samples, works))
+    return fitted._replace(device=replace(device, source=f"{device.source}, median error {fitted.error:.0%}"))
 
 
 def _fastest(samples: Iterable[Sample]) -> float:

@@ -5,12 +5,14 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from explorer.analysis.audit.figures import EQUAL, TRUNCATED, parse_figure
 from explorer.analysis.audit.reported import cost_rows, reported
 from explorer.analysis.audit.search import column_of, search
 from explorer.analysis.audit.verdicts import CONTRADICTED, CONVENTION, EXPLAINED, chosen_without, verdict_on
 from explorer.analysis.audit.why import find_row, why
+from explorer.cli.app import app
 from explorer.errors import UserError
 
 PRINTED = tuple(cost_rows())
@@ -119,6 +121,11 @@ def test_a_reading_is_chosen_without_the_row_it_explains():
 
 
 # --- why ---
+
+
+def test_where_no_reading_is_found_it_says_so():
+    told = CliRunner().invoke(app, ["audit", "--why", "gunn/3/resnet1202-sd/params"], catch_exceptions=False).stdout
+    assert told.splitlines()[-1].startswith("no reading reproduces it") and "free choices" not in told
 
 
 def test_why_finds_hidden_width_omission_and_unit_by_itself():

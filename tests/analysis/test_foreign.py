@@ -170,6 +170,16 @@ def test_missing_files_and_sizes(net):
     assert "RuntimeError" in error_of(f"{net}:make", (4, 32, 32)) and "--input" in error_of(f"{net}:make", (4, 32, 32))
 
 
+def test_what_is_not_there_is_told_without_loading_torch(tmp_path):
+    code = (
+        "import sys, explorer\n"
+        "try: explorer.cost('nowhere.py:make')\n"
+        "except explorer.UserError as error: print(error, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout == "there is no file 'nowhere.py' False\n"
+
+
 def test_without_timm(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
     assert error_of("timm:resnet50") == "timm is not installed: pip install 'explorer[timm]'"

@@ -6,7 +6,7 @@ import pytest
 
 import explorer
 from explorer.analysis.device import find_device
-from explorer.analysis.limits import QUANTITIES, broken, parse_limit
+from explorer.analysis.limits import QUANTITIES, judged, parse_limit
 from explorer.analysis.roofline import latency
 from explorer.analysis.times import LATENCIES, duration, latency_of
 from explorer.errors import ArchError
@@ -15,6 +15,11 @@ from explorer.grammar.printer import print_expr
 from explorer.grammar.syntax import Binary, Name, Number
 
 COST = explorer.cost("resnet50")  # 25,557,032 parameters, 4,089,184,256 MACs, depth 50
+
+
+def broken(*arguments):
+    """The sentences about parts that are not met."""
+    return [part.sentence for part in judged(*arguments) if not part.holds]
 
 
 @pytest.mark.parametrize("text", [
@@ -33,16 +38,26 @@ def test_what_holds_is_not_broken(text):
     ("macs <= 4e9 and depth == 50 and chain < 50", [
         "resnet50 breaks macs <= 4000000000: macs is 4,089,184,256, 2.23% above it",
         "resnet50 breaks chain < 50: chain is 50"]),
-    ("params < 10", ["resnet50 breaks params < 10: params is 25,557,032, 2.56e+06 times it"]),
+    ("params < 10", ["resnet50 breaks params < 10: params is 25,557,032, 2,555,703 times it"]),
     ("macs < params", ["resnet50 breaks macs < params: macs is 4,089,184,256, params is 25,557,032"]),
     ("params < 1 or chain < 3", ["resnet50 breaks params < 1 or chain < 3: chain is 50, params is 25,557,032"]),
     ("intensity > 20", ["resnet50 breaks intensity > 20: intensity is 19.13, 4.37% below it"]),
     ("infer_memory < 1.5kB", [
-        "resnet50 breaks infer_memory < 1500: infer_memory is 113,481,800 (113.5 MB), 7.57e+04 times it"]),
+        "resnet50 breaks infer_memory < 1500: infer_memory is 113,481,800 (113.5 MB, reference layers), 75,655"
+        " times it"]),
     ("1 < 0", ["resnet50 breaks 1 < 0: it never holds"]),
 ])  # fmt: skip
 def test_each_broken_part_is_named_with_value_and_limit(text, said):
     assert broken(parse_limit(text), COST) == said
+
+
+def test_what_holds_is_told_with_its_value_too():
+    told = judged(parse_limit("params <= 26e6 and macs > 5e9 and 1 > 0"), COST)
+    assert told == [
+        (True, "resnet50 meets params <= 26000000: params is 25,557,032"),
+        (False, "resnet50 breaks macs > 5000000000: macs is 4,089,184,256, 18.2% below it"),
+        (True, "resnet50 meets 1 > 0: it always holds"),
+    ]
 
 
 @pytest.mark.parametrize(("text", "column", "words"), [

@@ -22,7 +22,7 @@ def test_a_device_is_found_again_from_its_own_times():
     seconds = times_of(TRUE, blank, [works_of(TRUE, sample) for sample in blank])
     samples = [sample._replace(seconds=taken) for sample, taken in zip(blank, seconds, strict=True)]
     found = fit(replace(TRUE, peak={"fp32": TRUE.peak["fp32"]}, rates={}), samples)
-    assert found.error < 0.005
+    assert found.error < 0.005 and found.device.source == f"{TRUE.source}, median error 0%"
     for predicted, sample in zip(found.predicted, samples, strict=True):
         assert predicted == pytest.approx(sample.seconds, rel=0.1)
     assert found.device.memory.bandwidth == pytest.approx(TRUE.memory.bandwidth, rel=0.05)

@@ -9,6 +9,9 @@ CLASSES = {"cifar10": 10, "cifar100": 100, "imagenet": 1000}
 PAPERS = ("ms-sar", "seqconv", "gunn")
 
 
+METRICS = ("params", "flops")  # those that the ledger counts
+
+
 class Reported(NamedTuple):
     """One printed number; all fields are strings as in the file."""
 
@@ -45,4 +48,4 @@ def reported() -> tuple[Reported, ...]:
 
 def cost_rows(paper: str | None = None) -> list[Reported]:
     """The rows that print parameters or FLOPs, of one paper or all."""
-    return [row for row in reported() if row.metric in ("params", "flops") and paper in (None, row.paper)]
+    return [row for row in reported() if row.metric in METRICS and paper in (None, row.paper)]

@@ -2,14 +2,16 @@
 
 import csv
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.resources import files
+from itertools import count
 from typing import Any, NamedTuple
 
-from explorer.analysis.audit.reported import PAPERS
+from explorer.analysis.audit.reported import PAPERS, cost_rows
 from explorer.analysis.audit.verdicts import VERDICTS, Verdict, audit
 from explorer.analysis.claims import VERDICTS as CLAIM_VERDICTS
 from explorer.analysis.claims import ClaimRow, claims
+from explorer.analysis.claims.verdicts import claim_rows
 from explorer.errors import UserError, nearest
 
 KEPT = "verdicts.csv"
@@ -41,11 +43,16 @@ class Audit(NamedTuple):
         }
 
 
-def run_audit(paper: str | None = None) -> Audit:
-    """Audit one paper, or all. Raises UserError for an unknown paper."""
+def run_audit(paper: str | None = None, progress: Callable[[float, str], None] = lambda share, what: None) -> Audit:
+    """Audit one paper, or all; `progress` is told how much is done and what is next. UserError for an unknown paper."""
     if paper is not None and paper not in PAPERS:
         raise UserError(f"no paper '{paper[:40]}'; {nearest(paper, PAPERS)}; papers: {', '.join(PAPERS)}")
-    return Audit(audit(paper), claims(paper))
+    places, total = count(), len(cost_rows(paper)) + sum(paper in (None, row["paper"]) for row in claim_rows())
+
+    def tell(what: str) -> None:
+        progress(next(places) / total, what)
+
+    return Audit(audit(paper, tell=tell), claims(paper, tell=tell))
 
 
 def _tally(words: Sequence[str], found: Sequence[str]) -> dict[str, int]:

@@ -15,7 +15,7 @@ from explorer.analysis.audit.counting import Counting, countings
 from explorer.analysis.audit.families import file_of
 from explorer.analysis.audit.figures import parse_figure
 from explorer.analysis.audit.measure import copies_of, cost
-from explorer.analysis.audit.reported import Reported
+from explorer.analysis.audit.reported import METRICS, Reported
 
 MOST_OPTIONS = 2
 
@@ -57,14 +57,15 @@ def count_of(row: Reported, reading: Reading) -> int:
     """The number that a reading gives for a row."""
     network, copies = copies_of(row.network)
     chosen = any(option.about == CLASSES for option in reading.options)
-    found = counts(built(network, reading.options), None if chosen else row.classes, row.metric)
-    return copies * found[countings(row.metric).index(reading.counting)]
+    found = counts(built(network, reading.options), None if chosen else row.classes)
+    return copies * found[row.metric][countings(row.metric).index(reading.counting)]
 
 
 @cache
-def counts(text: str, classes: int | None, metric: str) -> tuple[int, ...]:
-    """One network under all ways to count, so that its graph is needed only once."""
-    return tuple(counting.count(cost(text, classes)) for counting in countings(metric))
+def counts(text: str, classes: int | None) -> dict[str, tuple[int, ...]]:
+    """One network under all ways to count either metric, so that its graph is needed only once."""
+    found = cost(text, classes)
+    return {metric: tuple(counting.count(found) for counting in countings(metric)) for metric in METRICS}
 
 
 def match_of(row: Reported, reading: Reading) -> str | None:

@@ -6,7 +6,7 @@ of the column reproduces this one; another named network of the family gives the
 What is left is contradicted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -34,10 +34,16 @@ class Verdict(NamedTuple):
         return {**self.row._asdict(), "ours": self.ours, "verdict": self.verdict, "reason": self.reason}
 
 
-def audit(paper: str | None = None, rows: Sequence[Reported] | None = None) -> list[Verdict]:
-    """A verdict for every printed params and FLOPs figure of one paper, or of all."""
-    printed = tuple(cost_rows() if rows is None else rows)
-    return [verdict_on(row, printed) for row in printed if paper in (None, row.paper)]
+def audit(
+    paper: str | None = None, rows: Sequence[Reported] | None = None, tell: Callable[[str], None] = lambda row: None
+) -> list[Verdict]:
+    """A verdict for every printed params and FLOPs figure of one paper, or of all; `tell` is given each row's name."""
+    printed, verdicts = tuple(cost_rows() if rows is None else rows), []
+    for row in printed:
+        if paper in (None, row.paper):
+            tell(row.id)
+            verdicts.append(verdict_on(row, printed))
+    return verdicts
 
 
 def verdict_on(row: Reported, printed: tuple[Reported, ...]) -> Verdict:

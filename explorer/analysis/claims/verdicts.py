@@ -7,7 +7,7 @@ identities are derived symbolically. The check decides by one source, the others
 import csv
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -70,12 +70,19 @@ class Check:
     names: dict[str, Any] = field(default_factory=dict)
 
 
-def claims(paper: str | None = None, evidence: Evidence | None = None) -> list[ClaimRow]:
-    """A verdict on every claim of one paper, or of all. Raises UserError for an unknown paper."""
+def claims(
+    paper: str | None = None, evidence: Evidence | None = None, tell: Callable[[str], None] = lambda where: None
+) -> list[ClaimRow]:
+    """A verdict on every claim of one paper, or of all; `tell` is told where. Raises UserError for an unknown paper."""
     if paper is not None and paper not in PAPERS:
         raise UserError(f"no paper '{paper[:40]}'; {nearest(paper, PAPERS)}; papers: {', '.join(PAPERS)}")
     evidence = evidence or Evidence(reported(), ledger)
-    return [judged(row, evidence) for row in claim_rows() if paper in (None, row["paper"])]
+    verdicts = []
+    for row in claim_rows():
+        if paper in (None, row["paper"]):
+            tell(f"{row['paper']}/{row['where']}")
+            verdicts.append(judged(row, evidence))
+    return verdicts
 
 
 def counts(rows: Iterable[ClaimRow]) -> dict[str, int]:
@@ -101,7 +108,7 @@ def checks(paper: str) -> tuple[Check, ...]:
 def judged(row: dict[str, str], evidence: Evidence) -> ClaimRow:
     """The verdict on one row of claims.csv."""
     if row["kind"] in DERIVED:
-        found = derived_verdicts().get((row["paper"], row["where"], row["claim"]))
+        found = derived_verdicts(row["paper"]).get((row["paper"], row["where"], row["claim"]))
         if found is None:
             raise ValueError(f"no derivation for the claim {row['paper']}, {row['where']}: {row['claim']}")
         expression = f"derived: {row['values'] or row['claim']}"
@@ -120,11 +127,11 @@ def check_of(row: dict[str, str]) -> Check:
 
 
 @cache
-def derived_verdicts() -> dict[tuple[str, str, str], "ClaimVerdict"]:
-    """Verdicts on formulas and identities by paper, where and claim; they need sympy, so they are loaded late."""
+def derived_verdicts(paper: str) -> dict[tuple[str, str, str], "ClaimVerdict"]:
+    """Verdicts on a paper's formulas and identities by paper, where and claim; loaded late, as they need sympy."""
     from explorer.analysis.derivations import claim_verdicts
 
-    return {(found.paper, found.where, found.claim): found for found in claim_verdicts()}
+    return {(found.paper, found.where, found.claim): found for found in claim_verdicts(paper)}
 
 
 def _judge(check: Check, row: dict[str, str], evidence: Evidence) -> tuple[str, str]:
