@@ -10,9 +10,9 @@ def main() -> None:
     from explorer.errors import UserError
 
     try:
-        from explorer.cli.app import app
+        from explorer.cli.app import run
 
-        app()
+        sys.exit(run(sys.argv[1:]))
     except UserError as error:
         sys.exit(_say(str(error), 2))
     except RecursionError:

@@ -1,5 +1,9 @@
 """The commands, one file each. Heavy imports happen inside the commands that need them."""
 
+from collections.abc import Sequence
+from inspect import getdoc
+from typing import Any
+
 import typer
 
 from explorer import __version__
@@ -10,15 +14,17 @@ from explorer.cli.report import report
 from explorer.cli.show import show
 from explorer.cli.sweep import sweep
 from explorer.cli.train import train
+from explorer.errors import UserError
 
 app = typer.Typer(
     name="explorer",
     help="What a convolutional architecture costs, and what that cost buys.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+UsageError: type[Any] = typer.BadParameter.__mro__[1]  # click's own, which typer has a copy of
 
 
 def _version(wanted: bool) -> None:
@@ -34,10 +40,17 @@ def _options(
     pass
 
 
-app.command("list")(list_)
-app.command()(show)
-app.command()(cost)
-app.command()(audit)
-app.command()(train)
-app.command()(sweep)
-app.command()(report)
+for command in (list_, show, cost, audit, train, sweep, report):
+    summary = (getdoc(command) or "").partition("\n")[0]
+    app.command(command.__name__.rstrip("_"), short_help=summary)(command)  # wrapped, where help would be cut
+
+
+def run(arguments: Sequence[str]) -> int:
+    """The exit code of a command line; `help COMMAND` and nothing at all ask for help. Raises UserError."""
+    if not arguments or arguments[0] == "help":
+        arguments = [*arguments[1:2], "--help"]
+    try:
+        return app(arguments, standalone_mode=False) or 0
+    except UsageError as error:
+        help_ = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
+        raise UserError(f"{error.format_message().rstrip('.')}{help_}") from None

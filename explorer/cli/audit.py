@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from explorer.cli.line import progress
 from explorer.cli.printing import print_table, whole
 from explorer.errors import UserError
 
@@ -20,7 +21,7 @@ Row = Annotated[
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit 1 when a verdict is worse than the one kept.")]
 Formulas = Annotated[bool, typer.Option("--formulas", help="Derive the papers' formulas from the blocks instead.")]
-Html = Annotated[str | None, typer.Option("--html", metavar="FILE", help="Write the audit as a page.")]
+Html = Annotated[str | None, typer.Option("--html", metavar="FILE", help="Write the rows as a page; only the summary is printed.")]
 
 
 class AuditFormat(StrEnum):
@@ -59,7 +60,8 @@ def audit(
         from explorer.reports.writing import check_file
 
         check_file(Path(html), "--html")
-    result = run_audit(paper)
+    with progress() as show:
+        result = run_audit(paper, show)
     if format is AuditFormat.json:
         typer.echo(json.dumps(result.as_dict()))
     elif format is AuditFormat.latex:
@@ -67,7 +69,9 @@ def audit(
 
         typer.echo(latex(result), nl=False)
     else:
-        _print_audit(result)
+        if html is None:  # the page has every row
+            _print_rows(result)
+        typer.echo(summary(result))
     if html is not None:
         from explorer.reports.audit import write_page
 
@@ -92,7 +96,7 @@ def _check(
         raise UserError("--why is printed as table or json")
 
 
-def _print_audit(result: "Audit") -> None:
+def _print_rows(result: "Audit") -> None:
     for paper in dict.fromkeys(row.row.paper for row in result.rows):
         rows = [
             [v.row.table, v.row.network, v.row.dataset, v.row.metric, v.row.printed, whole(v.ours), v.verdict, v.reason]
@@ -103,7 +107,6 @@ def _print_audit(result: "Audit") -> None:
         print_table(headers, rows, (0, 1, 2, 3, 6, 7), f"{paper}: printed figures", prose=(7,))
         claims = [[c.where, c.claim, c.verdict, c.detail] for c in result.claims if c.paper == paper]
         print_table(["section", "claim", "verdict", "computed"], claims, (0, 1, 2, 3), f"{paper}: claims", prose=(1, 3))
-    typer.echo(summary(result))
 
 
 def summary(result: "Audit") -> str:
@@ -119,7 +122,10 @@ def _print_why(found: "Why", format: AuditFormat) -> None:
         typer.echo(json.dumps(_why_dict(found)))
         return
     row = verdict.row
-    typer.echo(f"{row.id}: printed {row.printed}, ours {whole(verdict.ours)}: {verdict.verdict} ({verdict.reason})\n")
+    typer.echo(f"{row.id}: printed {row.printed}, ours {whole(verdict.ours)}: {verdict.verdict} ({verdict.reason})")
+    if not found.readings:
+        typer.echo(f"\nno reading reproduces it{', nor any other row of its column' if len(column) > 1 else ''}")
+        return
     rows = []
     for reading in found.readings:
         this = reading.matches[column.index(row)]

@@ -91,6 +91,7 @@ def _print_difference(cost: Cost, first: Convention, second: Convention) -> None
     ends = exact(amount_of(first, cost)), exact(amount_of(second, cost))
     title = f"{cost.canonical}: from {first.name} ({ends[0]}) to {second.name} ({ends[1]})"
     headers = ["of", "counted", "how many", first.name, second.name, "difference"]
+    typer.echo()
     print_table(headers, [*shown, ["sum", "", "", "", "", total]], (0, 1), title)
     if first.unit != second.unit:
         typer.echo(f"{first.name} counts {first.unit}, {second.name} {second.unit}: the numbers differ by this much")
@@ -118,6 +119,7 @@ def print_training(costs: Sequence[Cost], verify: bool = False) -> None:
         passes = (*training, training.total)
         row = [cost.canonical, *(decimal(Macs(number * cost.batch)) for number in passes)]
         rows.append(row + (_torch(training, cost) if verify else []))
+    typer.echo()
     print_table(headers + (["torch's counter / 2", "too much by"] if verify else []), rows, title="training")
 
 

@@ -26,14 +26,14 @@ from explorer.cli.measured import (
     write_calibrated,
 )
 from explorer.cli.measured_kept import KeptIn, check_workspace, keep_measured
-from explorer.cli.measured_limits import check_limit, latency_misses
+from explorer.cli.measured_limits import check_limit, judged_latencies
 from explorer.cli.options import Classes, Format, Input, Nets, OutputFormat, at_least, input_size
 from explorer.cli.printing import print_csv, print_table, whole
 from explorer.errors import UserError
 
 if TYPE_CHECKING:
     from explorer.analysis.conventions import Convention
-    from explorer.analysis.limits import Limit
+    from explorer.analysis.limits import Judged, Limit
     from explorer.analysis.verify import Comparison
 
 DEFAULT_DEPTH = 1  # stages, for one network
@@ -93,21 +93,20 @@ def cost(
     costs: list[Cost] = [
         explorer.cost(net, input=size, classes=classes, batch=its) for net, its in zip(nets, sizes, strict=True)
     ]
-    misses = [] if bound is None else _misses(bound, costs)
+    judged = [] if bound is None else _judged(bound, costs)
     checked = [_verified(c) for c in costs] if verify else []
     if calibrate is not None:
         write_calibrated(calibrate, on)
     devices = None if ask is None else on_devices(costs, ask, depth, largest)
     _show(format, costs, checked, conventions, depth, devices)
     keep_measured(workspace, costs, devices, err=format is not Format.table)
-    misses += latency_misses(bound, costs, devices)
-    for miss in misses:
-        typer.echo(f"explorer: --limit: {miss}", err=True)
+    judged += judged_latencies(bound, costs, devices)
+    _tell_limits(judged, err=format is not Format.table)
     unexplained = not all(row.explained for rows in checked for row in rows)
     if unexplained:
         typer.echo("explorer: a difference between counters has no known reason", err=True)
     lost = devices is not None and _tell(devices)
-    if misses or unexplained or lost:
+    if unexplained or lost or not all(part.holds for part in judged):
         raise typer.Exit(1)
 
 
@@ -159,10 +158,20 @@ def _limit(text: str | None) -> "Limit | None":
     return parse_limit(text)
 
 
-def _misses(limit: "Limit", costs: list[Cost]) -> list[str]:
-    from explorer.analysis.limits import broken
+def _judged(limit: "Limit", costs: list[Cost]) -> "list[Judged]":
+    from explorer.analysis.limits import judged
 
-    return [sentence for cost in costs for sentence in broken(limit.untimed, cost)]
+    return [part for cost in costs for part in judged(limit.untimed, cost)]
+
+
+def _tell_limits(judged: "list[Judged]", err: bool) -> None:
+    """What is met, then what is broken on stderr; `err`: all there."""
+    for part in judged:
+        if part.holds:
+            typer.echo(f"limit: {part.sentence}", err=err)
+    for part in judged:
+        if not part.holds:
+            typer.echo(f"explorer: --limit: {part.sentence}", err=True)
 
 
 def _print(
@@ -267,4 +276,5 @@ def _verified(cost: Cost) -> "list[Comparison]":
 def _print_verified(cost: Cost, rows: "list[Comparison]") -> None:
     shown = [[r.quantity, r.counter, whole(r.ours), whole(r.theirs), whole(r.gap), r.reason] for r in rows]
     headers = ["quantity", "counter", "ours", "theirs", "gap", "reason"]
+    typer.echo()
     print_table(headers, shown, (0, 1, 5), f"{cost.canonical}: ours beside other counters")

@@ -43,7 +43,7 @@ def print_tree(cost: Cost, depth: int) -> None:
         )
     if cost.train_memory is not None:
         typer.echo(
-            f"memory, predicted: training {size(cost.train_memory)}{_substituted(cost)}, inference "
+            f"memory, predicted, reference layers: training {size(cost.train_memory)}{_substituted(cost)}, inference "
             f"{size(cost.infer_memory)} ({_images(cost.batch)}; MB saved: kept for the backward pass)"
         )
     for name, head in cost.auxiliaries.items():
@@ -121,7 +121,7 @@ def print_differences(costs: list[Cost]) -> None:
     print_table(DIFFERENCES, rows)
     _print_changes(costs)
     typer.echo(f"Δ: difference to {first.canonical}; MACs of convolutions and linear layers; {_images(first.batch)}")
-    typer.echo("training, inference: predicted peak of memory")
+    typer.echo("training, inference: predicted peak of memory, reference layers")
 
 
 def _print_changes(costs: list[Cost]) -> None:

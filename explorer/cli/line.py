@@ -2,7 +2,8 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -57,3 +58,10 @@ class Line:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[float, str], None]]:
+    """A line that is told which share of the work is done, and what comes next."""
+    with Line(100, "{percentage:3.0f}%|{bar:20}| [{elapsed}{postfix}]") as line:
+        yield lambda share, what: line.show(100 * share, what)

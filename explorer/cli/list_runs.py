@@ -10,23 +10,23 @@ from explorer.cli.options import Format
 from explorer.cli.printing import DASH, print_csv
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from explorer.sweep.records import RunRecord
 
-HEADERS = ("run", "begun", "what", "data", "budget", "seeds", "done", "failed", "missing")
-WHAT = HEADERS.index("what")
-WORDS = (1, 2, 3, 4)  # to the left
+HEADERS = ("run", "begun", "what", "data", "budget", "how", "seeds", "done", "failed", "missing")
+WHAT, HOW = HEADERS.index("what"), HEADERS.index("how")
+WORDS = ("begun", "what", "data", "budget", "how")  # to the left
 LEAST = 20  # characters of what was compared, however narrow the terminal
-LONGEST = 12  # characters of the name of a data set
+LONGEST = 12  # characters of the name of a data set, twice as many of how it was trained
 
 
-def list_runs(workspace: str, format: Format) -> None:
-    """A line for each run, no wider than the terminal; json and csv have everything in full."""
+def list_runs(workspace: str, format: Format, wanted: "Callable[[str], bool]") -> None:
+    """A line for each run of wanted networks, no wider than the terminal; json and csv have everything in full."""
     from explorer.sweep.store import Store
 
     with Store.read(workspace) as store:
-        runs = [_as_dict(run) for run in store.runs()]
+        runs = [_as_dict(run) for run in store.runs() if wanted(what(run.config))]
     if format is Format.json:
         typer.echo(json.dumps(runs))
     elif format is Format.csv:
@@ -36,7 +36,7 @@ def list_runs(workspace: str, format: Format) -> None:
         _print(runs)
 
 
-_NAMES = ("run", "created", "command", "what", "data", "budget", "seeds", "planned", "done", "failed", "missing",
+_NAMES = ("run", "created", "command", "what", "data", "budget", "how", "seeds", "planned", "done", "failed", "missing",
           "config")  # fmt: skip
 
 
@@ -44,7 +44,7 @@ def _as_dict(run: "RunRecord") -> dict[str, Any]:
     """A run for programs; done counts trials that diverged as well, for they are not run again."""
     config = run.config
     missing = run.planned - run.finished - run.failed
-    about = (run.id, run.created, run.command, what(config), config.get("data"), config.get("budget"))
+    about = (run.id, run.created, run.command, what(config), config.get("data"), config.get("budget"), how(config))
     return dict(
         zip(
             _NAMES,
@@ -71,6 +71,13 @@ def what(config: "Mapping[str, Any]") -> str:
     return "; ".join(parts)
 
 
+def how(config: "Mapping[str, Any]") -> str:
+    """How a run trained, as far as that was asked for: the recipe, and what is not usual of its execution."""
+    from explorer.train.execution import Execution
+
+    return ", ".join(filter(None, [config.get("recipe"), Execution(**config.get("execution", {})).unusual]))
+
+
 def _print(runs: "list[dict[str, Any]]") -> None:
     """The table, one space between its columns: what was compared takes the width that the others leave."""
     rows = [
@@ -80,18 +87,23 @@ def _print(runs: "list[dict[str, Any]]") -> None:
             " ".join(run["what"].split()),
             _cut(PurePath(run["data"] or DASH).name, LONGEST),
             run["budget"] or DASH,
+            _cut(run["how"] or DASH, 2 * LONGEST),
             *(str(run[name]) for name in ("seeds", "done", "failed", "missing")),
         ]
         for run in runs
     ]
-    widths = [max(len(row[at]) for row in [HEADERS, *rows]) for at in range(len(HEADERS))]
+    rows = [list(HEADERS), *rows]
+    if not any(run["how"] for run in runs):
+        rows = [row[:HOW] + row[HOW + 1 :] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     room = max(LEAST, _width() - sum(widths) + widths[WHAT] - len(widths) + 1)
     widths[WHAT] = min(widths[WHAT], room)
-    for row in [list(HEADERS), *rows]:
+    headers = rows[0].copy()
+    for row in rows:
         row[WHAT] = _cut(row[WHAT], room)
         cells = [
-            cell.ljust(width) if at in WORDS else cell.rjust(width)
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+            cell.ljust(width) if header in WORDS else cell.rjust(width)
+            for header, cell, width in zip(headers, row, widths, strict=True)
         ]
         typer.echo(" ".join(cells).rstrip())
 

@@ -1,15 +1,15 @@
 """explorer cost --on: networks measured on devices that are here, and predicted for those that are not."""
 
+import os
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from explorer.analysis.cost import Cost
-from explorer.cli.line import Line
+from explorer.cli.line import progress
 from explorer.cli.options import at_least
 from explorer.errors import UserError
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from explorer.analysis.memory import Memory
     from explorer.analysis.roofline import Latency
     from explorer.measure import Largest, Measurement, Setting
-    from explorer.measure.run import Progress
 
 On = Annotated[
     str | None,
@@ -66,12 +65,14 @@ class Predicted:
     latency: "Latency | None"
     memory: "Memory | None"
     reason: str | None = None
+    inference_peak: int | None = None  # bytes, of the same images, beside a training step's memory
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
             "latency": None if self.latency is None else self.latency.as_dict(),
             "memory": None if self.memory is None else self.memory.as_dict(),
+            "inference_peak_bytes": self.inference_peak,
             "reason": self.reason,
         }
 
@@ -179,13 +180,20 @@ def write_calibrated(path: str, on: str | None) -> None:
         raise UserError("--calibrate needs --on with one device that is here, such as --on cpu")
     from pathlib import Path
 
-    from explorer.measure.calibrate import calibrate_file
+    from explorer.measure.calibrate import NOISY, calibrate_file
 
     fit = calibrate_file(Path(path), on.strip(), lambda words: typer.echo(words, err=True))
     typer.echo(
         f"{path}: calibrated; the median error of {len(fit.samples)} single ops, which it was fitted to, is "
         f"{100 * fit.error:.0f}%. Predict with --on {path}"
     )
+    if fit.error > NOISY:
+        load = f" (load average {os.getloadavg()[0]:.1f})" if hasattr(os, "getloadavg") else ""
+        typer.echo(
+            f"explorer: {path}: errors above {NOISY:.0%} say that something else was running{load}; "
+            "calibrate again on an idle machine, predictions with this file are not to be trusted",
+            err=True,
+        )
 
 
 def batches(text: str, nets: Sequence[str], ask: Wanted | None) -> "tuple[list[int], tuple[Largest, ...]]":
@@ -202,9 +210,9 @@ def batches(text: str, nets: Sequence[str], ask: Wanted | None) -> "tuple[list[i
 
     for net in nets:
         explorer.cost(net, input=ask.setting.input, classes=ask.setting.classes)  # bad input before anything runs
-    with _progress() as progress:
+    with progress() as show:
         found = tuple(
-            largest_batch(net, ask.on(ask.here[0], 1), progress=lambda words: progress(0.0, words)) for net in nets
+            largest_batch(net, ask.on(ask.here[0], 1), progress=lambda words: show(0.0, words)) for net in nets
         )
     return [largest.batch or 1 for largest in found], found
 
@@ -254,19 +262,10 @@ def _measured(
         assert trial is not None
         found[place] = Measurement(costs[place].network, settings[place], trial.outcome, trial.reason)
     if left:
-        with _progress() as progress:
-            made = measure(
-                [costs[i].network for i in left], [settings[i] for i in left], depth=depth, progress=progress
-            )
+        with progress() as show:
+            made = measure([costs[i].network for i in left], [settings[i] for i in left], depth=depth, progress=show)
         found.update(zip(left, made, strict=True))
     return [found[place] for place in range(len(costs))]
-
-
-@contextmanager
-def _progress() -> "Iterator[Progress]":
-    """A bar on stderr."""
-    with Line(100, "{percentage:3.0f}%|{bar:20}| [{elapsed}{postfix}]") as line:
-        yield lambda fraction, words: line.show(100 * fraction, words)
 
 
 def _predicted(cost: Cost, ask: Wanted, device: "Device | None", here: str = "") -> Predicted:
@@ -286,7 +285,10 @@ def _predicted(cost: Cost, ask: Wanted, device: "Device | None", here: str = "")
     gpu = here.startswith("cuda") if here else device is not None and not device.threads
     element = 4 if setting.dtype == "fp32" else 2
     kind = "cuda" if gpu else "cpu"
-    return Predicted(time, memory(cost.graph, cost.batch, setting.mode, element, kind, setting.layers), reason)
+    found, inference = (
+        memory(cost.graph, cost.batch, mode, element, kind, setting.layers) for mode in (setting.mode, "infer")
+    )
+    return Predicted(time, found, reason, inference.peak if setting.training else None)
 
 
 def _recognised(measurement: "Measurement") -> "Device | None":

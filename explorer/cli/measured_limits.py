@@ -8,7 +8,7 @@ from explorer.cli.measured import Column, OnDevices, Wanted
 from explorer.errors import UserError
 
 if TYPE_CHECKING:
-    from explorer.analysis.limits import Limit
+    from explorer.analysis.limits import Judged, Limit
 
 
 def check_limit(limit: "Limit | None", ask: Wanted | None) -> None:
@@ -25,22 +25,23 @@ def check_limit(limit: "Limit | None", ask: Wanted | None) -> None:
             raise UserError(f"--limit: {name} is not predicted for compiled networks; leave out --compile")
 
 
-def latency_misses(limit: "Limit | None", costs: Sequence[Cost], found: OnDevices | None) -> list[str]:
-    """The limits on latencies that networks break, or are not known to meet, on each device; sentences."""
+def judged_latencies(limit: "Limit | None", costs: Sequence[Cost], found: OnDevices | None) -> "list[Judged]":
+    """Whether networks meet the limits on latencies on each device; a latency that is not known meets none."""
     if limit is None or found is None or not limit.latencies:
         return []
+    from explorer.analysis.limits import Judged
     from explorer.grammar.printer import print_expr
 
-    timed, misses = limit.timed, []
+    timed, told = limit.timed, []
     parts = " and ".join(print_expr(part) for part in timed.parts)
     for place, cost in enumerate(costs):
         for column in found.columns:
             unknown = _unknown(column, place)
             if unknown is None:
-                misses += _broken(timed, cost, column, place, found.wanted)
+                told += _judged(timed, cost, column, place, found.wanted)
             else:
-                misses.append(f"{cost.canonical} is not known to meet {parts} on {column.name}: {unknown}")
-    return misses
+                told.append(Judged(False, f"{cost.canonical} is not known to meet {parts} on {column.name}: {unknown}"))
+    return told
 
 
 def _unknown(column: Column, place: int) -> str | None:
@@ -52,17 +53,17 @@ def _unknown(column: Column, place: int) -> str | None:
     return predicted.reason or "nothing is predicted of it" if predicted.latency is None else None
 
 
-def _broken(timed: "Limit", cost: Cost, column: Column, place: int, ask: Wanted) -> list[str]:
-    from explorer.analysis.limits import QUANTITIES, broken
+def _judged(timed: "Limit", cost: Cost, column: Column, place: int, ask: Wanted) -> "list[Judged]":
+    from explorer.analysis.limits import QUANTITIES, judged
     from explorer.analysis.times import latency_of
 
     time = column.measured[place].latency if column.measured else None
     if time is not None:
         measured = round(1e6 * time.median_ms)
         latencies = {name: lambda _: measured for name in timed.latencies}
-        return broken(timed, cost, {**QUANTITIES, **latencies}, f"measured on {column.name}")
+        return judged(timed, cost, {**QUANTITIES, **latencies}, f"measured on {column.name}")
     device = next(device for device in ask.elsewhere if device.name == column.name)
     predicted = {
         name: latency_of(name, device, ask.setting.dtype, ask.setting.channels_last) for name in timed.latencies
     }
-    return broken(timed, cost, {**QUANTITIES, **predicted}, f"predicted for {column.name}")
+    return judged(timed, cost, {**QUANTITIES, **predicted}, f"predicted for {column.name}")

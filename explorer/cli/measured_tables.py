@@ -21,11 +21,15 @@ def print_on_devices(costs: Sequence[Cost], found: OnDevices, depth: int | None)
     """Time, memory, and with a depth where they go; then what was not measured and why."""
     for net, largest in zip(costs, found.largest, strict=False):
         print_largest(net.canonical, found.wanted.here[0], largest)
+    typer.echo()
     print_table(*_times(costs, found), title=_title(costs, found))
     for column in found.columns:
         typer.echo(_about(column))
+    typer.echo()
     headers, rows = _memory(costs, found)
-    print_table(headers, rows, (0, 1), "memory at its peak, MB")
+    print_table(headers, rows, (0, 1), f"memory at its peak, MB, {found.wanted.setting.layers} layers")
+    for line in _covered(found):
+        typer.echo(line)
     if depth:
         for place, cost in enumerate(costs):
             _print_parts(cost, found, place, depth)
@@ -59,7 +63,7 @@ def _title(costs: Sequence[Cost], found: OnDevices) -> str:
         "training step" if setting.training else "inference",
         f"batch {batch.pop():,}" if len(batch) == 1 else "largest batches",
         setting.dtype,
-        f"{setting.layers} layers",
+        *([f"{setting.layers} layers"] if found.measurements else []),  # predicted times are of the reference
         *(["compiled"] if setting.compile else []),
         *(["channels last"] if setting.channels_last else []),
     ]
@@ -76,13 +80,23 @@ def _about(column: Column) -> str:
         itself = next((p.latency.device.name for p in column.predicted if p.latency is not None), None)
         predicted = _unpredicted(column, "; ")
         if itself is not None:
-            predicted = f"; times predicted for {itself} are of the reference layers"
+            predicted = f"; times predicted for {itself}, reference layers"
         return f"{column.name}: {facts['device_name']}{threads}, torch {facts['torch']}{predicted}"
     device = next((p.latency.device for p in column.predicted if p.latency is not None), None)
     if device is None:
         return f"{column.name}: {_unpredicted(column) or 'nothing is predicted'}"
-    how = "calibrated on such a device" if device.measured else "from its maker's numbers, not calibrated"
-    return f"{column.name}: predicted {how}; times are of the reference layers"
+    how = f"measured rates ({device.source})" if device.measured else "its maker's numbers, not calibrated"
+    return f"{column.name}: times predicted from {how}; reference layers"
+
+
+def _covered(found: OnDevices) -> Iterator[str]:
+    """What the peaks of memory are of."""
+    predicted = [p.memory for column in found.columns for p in column.predicted if p.memory is not None]
+    if predicted:
+        blocks = ", on a GPU in blocks of 512 bytes" if any(one.device == "cuda" for one in predicted) else ""
+        yield f"predicted: tensors alone, without workspace{blocks}"
+    if found.measurements:
+        yield "measured: with workspace, what libraries and Python take beside tensors (docs/measuring.md)"
 
 
 def _unpredicted(column: Column, before: str = "") -> str:
@@ -178,7 +192,7 @@ def _memory(costs: Sequence[Cost], found: OnDevices) -> tuple[list[str], list[li
                 rows.append(_row(cost, f"{column.name} measured", peak, split, inference))
             memory = column.predicted[place].memory
             split = [None if memory is None else getattr(memory, name, None) for name in SPLIT]
-            inference = [None] * training
+            inference = [column.predicted[place].inference_peak] if training else []
             peak = None if memory is None else memory.peak
             rows.append(_row(cost, f"{column.name} predicted", peak, split, inference))
     return ["network", "", "peak", *SPLIT, *["inference"] * training], rows
@@ -207,6 +221,7 @@ def _print_parts(cost: Cost, found: OnDevices, place: int, depth: int) -> None:
         if any(cell != DASH for cell in cells):
             rows.append(["  " * (len(path) - 1) + path[-1], *cells])
     if rows:
+        typer.echo()
         print_table(headers, rows, title=f"{cost.canonical}: where time and saved memory go")
 
 
@@ -291,5 +306,5 @@ def _predicted_csv(column: Column, place: int, cost: Cost, found: OnDevices) -> 
     return [
         cost.network, column.name, "predicted", None, setting.mode, cost.batch, setting.dtype, setting.layers,
         time and time.latency_ms, *[None] * 5, time and time.images_per_s, _predicted_ratio(column, place),
-        memory and memory.peak, *(getattr(memory, name, None) for name in SPLIT), None,
+        memory and memory.peak, *(getattr(memory, name, None) for name in SPLIT), predicted.inference_peak,
     ]  # fmt: skip

@@ -25,7 +25,7 @@ Net = Annotated[
     typer.Argument(metavar="NET", help="A network: 'resnet50 + mssar(1,2,4)', FILE.arch, FILE.arch:NAME."),
 ]
 Nets = Annotated[
-    list[str] | None, typer.Argument(metavar="NET...", help="Networks: gunn18, 'resnet50 + se', FILE.arch:NAME.")
+    list[str] | None, typer.Argument(metavar="NET", help="Networks: gunn18, 'resnet50 + se', FILE.arch:NAME.")
 ]
 Input = Annotated[
     str | None, typer.Option("--input", metavar="CxHxW", help="Input size in place of the network's own.")

@@ -3,6 +3,8 @@
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Literal
 
+import typer
+
 DASH = "-"
 PAPER_WIDTH = 160  # where prose is wrapped when the output is no terminal
 
@@ -53,27 +55,51 @@ def print_table(
 ) -> None:
     """Rows under headers; columns of `words` to the left, numbers to the right; `tight`: less space between them.
 
-    Columns of `prose` are wrapped to the terminal's width; nothing else is ever cut.
+    Columns of `prose` are wrapped to the terminal's width; nothing else is ever cut. On a terminal too narrow for that
+    columns stand closer, and if that is not enough each row is printed as lines of its own.
     """
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, title_style="bold")
-    if tight:
-        table.padding = (0, 1, 0, 0)
+    rows = list(rows)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for index, header in enumerate(headers):
         side: Literal["left", "right"] = "left" if index in words else "right"
         table.add_column(header, justify=side, no_wrap=index not in prose, min_width=32 if index in prose else None)
     for row in rows:
         table.add_row(*[Text(cell) for cell in row])
     console = Console(highlight=False)
-    wide = console.options.update(width=100_000)
-    needed = console.measure(table, options=wide)
     screen = console.width if console.is_terminal else PAPER_WIDTH
-    console.width = max(screen, needed.minimum) if prose else max(console.width, needed.maximum)
-    console.print(table)
+
+    def least() -> int:
+        needed = console.measure(table, options=console.options.update(width=100_000))
+        return needed.minimum if prose else needed.maximum
+
+    if tight or (console.is_terminal and screen < least()):
+        table.padding = (0, 1, 0, 0)
+    if title is not None:
+        typer.secho(title, bold=True)
+    if console.is_terminal and screen < least():
+        _print_records(headers, rows)
+        return
+    console.width = max(screen, least())
+    with console.capture() as printed:
+        console.print(table)
+    typer.echo("\n".join(line.rstrip() for line in printed.get().splitlines()))
+
+
+def _print_records(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Each row as lines of a header and a cell, without empty ones."""
+    names = [" ".join(header.split()) for header in headers]
+    width = max(map(len, names))
+    for row in rows:
+        typer.echo()
+        for name, cell in zip(names, row, strict=True):
+            if cell:
+                typer.echo(f"{name:{width}}  {cell}")
+    typer.echo()
 
 
 def print_csv(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

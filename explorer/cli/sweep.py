@@ -1,6 +1,5 @@
 """explorer sweep: networks plain and recalibrated at every subset of the scales, costed, filtered and trained."""
 
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,9 +7,9 @@ import typer
 
 from explorer.cli.live import Live
 from explorer.cli.options import Format, OutputFormat, Workspace
-from explorer.cli.printing import difference, print_csv, print_table, whole
-from explorer.cli.sweep_document import Swept, cost_of, print_document
-from explorer.cli.sweep_tables import HEADERS, Walking, has_more, print_search, print_summaries
+from explorer.cli.sweep_document import Swept, print_document
+from explorer.cli.sweep_results import print_costs, print_errors, print_table_of, tell_reasons, tell_repeated
+from explorer.cli.sweep_tables import Walking, has_more, print_search, print_summaries
 from explorer.cli.train import (
     Compile,
     DataDir,
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from explorer.sweep.files import SweepFile
     from explorer.sweep.listing import Listing
     from explorer.sweep.records import CandidateRecord
-    from explorer.sweep.run import SweepResult
 
 Bases = Annotated[
     list[str] | None,
@@ -143,7 +141,7 @@ def sweep(
     if no_train:
         from explorer.sweep.run import sweep as run
 
-        return _print_costs(run(selection, data=data, train=False, **settings).candidates, format)
+        return print_costs(run(selection, data=data, train=False, **settings), format)
     names = _names(file, data, length, format)
     if download:
         _fetch(names, data_dir)
@@ -167,7 +165,9 @@ def _names(file: "SweepFile | None", data: str | None, length: str, format: Form
         return [data]
     if file.stand_in and file.stand_in in file.data_for(length):
         papers = " and ".join(file.data)
-        told = f"{file.name}: {file.stand_in} stands in for {papers} within {length}; --data {file.data[0]} is it"
+        options = " or ".join(f"--data {name}" for name in file.data)
+        real = "the real one" if len(file.data) == 1 else "a real one"
+        told = f"{file.name}: {file.stand_in} stands in for {papers} at this budget; {options} trains on {real}"
         typer.echo(told, err=format is not Format.table)
     return file.data_for(length) or [None]
 
@@ -232,7 +232,7 @@ def _train(selection: "Selection", data: str | None, format: Format, settings: d
             print_search(listings, format, selection, settings["execution"].dtype)
         else:
             print_summaries(listings, err=False)
-            _print_costs(candidates, format)
+            print_table_of(candidates)
         bar.open()
 
     try:
@@ -243,8 +243,9 @@ def _train(selection: "Selection", data: str | None, format: Format, settings: d
         raise typer.Exit(130) from None
     finally:
         bar.close()
+    tell_repeated(result)
     if format is Format.table:
-        _print_errors(result)
+        print_errors(result, f"{data or DEFAULT_DATA}, {settings['budget']}", settings["seeds"])
     return Swept(data or DEFAULT_DATA, settings["budget"], settings["seeds"], found, result)
 
 
@@ -257,55 +258,8 @@ def _report(swept: list[Swept], selection: "Selection", workspace: str, format: 
         typer.echo(f"wrote {path}", err=format is not Format.table)
     if format is not Format.table:
         print_document(swept, selection, written, format)
-    if all(trial.status == "failed" for one in swept for trial in one.result.trials):
-        typer.echo("explorer: every trial failed; the report names the reasons", err=True)
+    trials = [trial for one in swept for trial in one.result.trials]
+    tell_reasons(trials)
+    if all(trial.status == "failed" for trial in trials):
+        typer.echo("explorer: every trial failed", err=True)
         raise typer.Exit(1)
-
-
-def _plain(candidates: "tuple[CandidateRecord, ...]") -> "dict[str, CandidateRecord]":
-    """Each base's plain network: what differences are to."""
-    found: dict[str, CandidateRecord] = {}
-    for candidate in candidates:
-        if not candidate.scales:
-            found.setdefault(candidate.base, candidate)
-    return found
-
-
-def _print_costs(candidates: "tuple[CandidateRecord, ...]", format: Format) -> None:
-    if format is Format.json:
-        typer.echo(json.dumps([cost_of(candidate) for candidate in candidates]))
-        return
-    if format is Format.csv:
-        print_csv(HEADERS, [[c.text, *_numbers(c)] for c in candidates])
-        return
-    plain = _plain(candidates)
-    shown = []
-    for c in candidates:
-        params, macs, *rest = _numbers(c)
-        reference = plain.get(c.base, c).network
-        alone = reference is c.network
-        extra = ["", ""] if alone else [difference(params, reference.params), difference(macs, reference.macs)]
-        shown.append([c.network.canonical, whole(params), extra[0], whole(macs), extra[1], *map(whole, rest)])
-    print_table(["network", "params", "Δ", "MACs", "Δ", "activations", "depth", "chain"], shown)
-
-
-def _numbers(candidate: "CandidateRecord") -> list[int]:
-    network = candidate.network
-    return [network.params, network.macs, network.activations, network.depth, network.chain]
-
-
-def _print_errors(result: "SweepResult") -> None:
-    from statistics import mean, stdev
-
-    rows = []
-    for candidate in result.candidates:
-        trials = [t for t in result.trials if t.network == candidate.network.digest]
-        errors = [t.test_error for t in trials if t.test_error is not None]
-        spread = f" ± {100 * stdev(errors):.1f}" if len(errors) > 1 else ""
-        shown = f"{100 * mean(errors):.1f}{spread}" if errors else "-"
-        rows.append(
-            [candidate.network.canonical, whole(candidate.network.macs), shown, f"{len(errors)} of {len(trials)}"]
-        )
-    print_table(["network", "MACs", "test error, %", "trials"], rows)
-    if result.found:
-        typer.echo(f"{result.found} of {len(result.trials)} trials were in the store already")

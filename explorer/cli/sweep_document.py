@@ -1,15 +1,13 @@
 """What `explorer sweep --format json` and `csv` write after training: one document with costs and results."""
 
-import csv
 import json
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from explorer.cli.options import Format
-from explorer.cli.sweep_tables import COLUMNS, extras
+from explorer.cli.sweep_tables import COLUMNS, extras, print_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,10 +46,7 @@ def print_document(swept: "Sequence[Swept]", selection: "Selection", written: "R
         typer.echo(json.dumps({"runs": runs, "report": report}))
         return
     lines = [{name: run[name] for name in ("run", "data", "budget")} | row for run in runs for row in run["networks"]]
-    names = dict.fromkeys(name for line in lines for name in line)
-    writer = csv.DictWriter(sys.stdout, list(names), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _cell(value) for name, value in line.items()} for line in lines)
+    print_rows(lines, format)
 
 
 def _run(swept: Swept, selection: "Selection") -> dict[str, Any]:
@@ -73,14 +68,8 @@ def _results(swept: Swept, candidate: "CandidateRecord") -> dict[str, Any]:
     trials = [trial for trial in swept.result.trials if trial.network == candidate.network.digest]
     ended = [trial.status for trial in trials]
     found: dict[str, Any] = {status: ended.count(status) for status in ("done", "diverged", "failed")}
+    found["messages"] = list(dict.fromkeys(trial.message for trial in trials if trial.message))
     for error in ERRORS:
         measured = sample([value for trial in trials if (value := getattr(trial, error)) is not None])
         found |= {f"{error}_mean": measured.mean, f"{error}_std": measured.std}
     return found
-
-
-def _cell(value: Any) -> Any:
-    """Scales as in the other exports: {1,2,4}."""
-    from explorer.reports.numbers import scale_set
-
-    return scale_set(value) if isinstance(value, tuple) else value

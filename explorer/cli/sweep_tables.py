@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+import explorer
 from explorer.cli.line import Line
 from explorer.cli.options import Format
 from explorer.cli.printing import DASH, print_csv, print_table, sides, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from explorer.analysis.device import Device
     from explorer.sweep.candidates import Selection
@@ -51,34 +52,60 @@ def print_search(listings: "Sequence[Listing]", format: Format, selection: "Sele
     fits = [fit for listing in listings for fit in listing.fits]
     more = _more(fits)
     device = _device(selection) if _latencies(more) else None
-    if format is Format.json:
-        typer.echo(json.dumps([_as_dict(fit, device) for fit in fits]))
-        return
-    sized = len({fit.candidate.input for fit in fits}) > 1
+    if format is not Format.table:
+        return print_rows([_as_dict(fit, device, selection.batch) for fit in fits], format)
+    sizes = [explorer.expand(fit.candidate.text, input=fit.candidate.input).input for fit in fits[:SHOWN]]
+    sized = len(set(sizes)) > 1
     size = ["input"] if sized else []
-    if format is Format.csv:
-        extra = [*map(_key, more), *(["predicted_on"] if device else [])]
-        rows = [[*_named(fit, sized), *_values(fit, more), *([device.name] if device else [])] for fit in fits]
-        print_csv([*HEADERS[:1], *size, *HEADERS[1:], *extra], rows)
-        return
     ranked = any(fit.share is not None for fit in fits)
     shown = [
-        [*_named(fit, sized), *map(_shown, _values(fit, more)), *([_share(fit)] if ranked else [])]
-        for fit in fits[:SHOWN]
+        [
+            *(fit.candidate.text, *([sides(input)] if sized else [])),
+            *map(_shown, _values(fit, more)),
+            *([_share(fit)] if ranked else []),
+        ]
+        for fit, input in zip(fits, sizes, strict=False)
     ]
     headers = [*HEADERS[:1], *size, *HEADERS[1:], *map(_header, more), *(["nearest limit"] if ranked else [])]
     print_table(headers, shown, (0, 1) if sized else (0,))
+    print_size(sizes)
     _print_remarks(selection.batch, device, dtype)
     fitting = sum(listing.fitting for listing in listings)
     if fitting > SHOWN:
         typer.echo(f"and {fitting - SHOWN:,} more; --format csv and json list up to {len(fits):,}")
 
 
+def print_rows(rows: "Sequence[dict[str, Any]]", format: Format) -> None:
+    """Rows as one JSON list, or as csv with a column for each name that any of them has."""
+    if format is Format.json:
+        typer.echo(json.dumps(rows))
+        return
+    names = dict.fromkeys(name for row in rows for name in row)
+    print_csv(list(names), [[_cell(name, row.get(name)) for name in names] for row in rows])
+
+
+def _cell(name: str, value: Any) -> Any:
+    """Scales as in other exports, {1,2,4}; sizes as 3x32x32; messages one after the other."""
+    from explorer.reports.numbers import scale_set
+
+    if name == "input" and value is not None:
+        return sides(value)
+    if isinstance(value, list | dict):
+        words = isinstance(value, list) and all(isinstance(one, str) for one in value)
+        return "; ".join(value) if words else json.dumps(value)
+    return scale_set(value) if isinstance(value, tuple) else value
+
+
+def print_size(inputs: "Iterable[tuple[int, ...]]") -> None:
+    """Say which images costs are of, where they are of one size."""
+    if len(found := set(inputs)) == 1:
+        typer.echo(f"costs are of one image of {sides(found.pop())}")
+
+
 def _print_remarks(batch: int, device: "Device | None", dtype: str) -> None:
     """What the numbers of the table are of."""
     if batch > 1:
-        times = ", memory and latencies" if device else " and memory"
-        typer.echo(f"MACs, activations{times} are those of {batch:,} images")
+        typer.echo(f"limits, and what they ask for besides, are of {batch:,} images; MACs and activations of one")
     if device is not None:
         how = "calibrated on such a device" if device.measured else "from its maker's numbers, not calibrated"
         typer.echo(f"latencies: predicted for {device.name}, {how}; {dtype}, the reference layers")
@@ -117,30 +144,25 @@ def _header(name: str) -> str:
     return f"predicted\n{name}, ms" if _latencies([name]) else name
 
 
-def _as_dict(fit: "Fit", device: "Device | None") -> dict[str, Any]:
+def _as_dict(fit: "Fit", device: "Device | None", batch: int) -> dict[str, Any]:
     candidate = fit.candidate
     found: dict[str, Any] = {"network": candidate.text, "canonical": fit.canonical, "scales": candidate.scales}
     found |= {"input": candidate.input} if candidate.input else {}
     found |= {"space": candidate.space} if candidate.space else {}
     found |= {_key(name): _number(fit, name) for name in fit.quantities}
-    return found | ({"predicted_on": device.name} if device else {})
+    return found | ({"batch": batch} if batch > 1 else {}) | ({"predicted_on": device.name} if device else {})
 
 
 def extras(listings: "Sequence[Listing]", selection: "Selection") -> list[dict[str, Any]]:
     """Of each candidate that was found: its space, and the quantities that limits asked for; by name, for data."""
     fits = [fit for listing in listings for fit in listing.fits]
     more = _more(fits)
-    device = {"predicted_on": _device(selection).name} if _latencies(more) else {}
+    how: dict[str, Any] = {"batch": selection.batch} if selection.batch > 1 else {}
+    how |= {"predicted_on": _device(selection).name} if _latencies(more) else {}
     spaces = [{"space": fit.candidate.space} if fit.candidate.space else {} for fit in fits]
     return [
-        space | {_key(name): _number(fit, name) for name in more} | device
-        for fit, space in zip(fits, spaces, strict=True)
+        space | {_key(name): _number(fit, name) for name in more} | how for fit, space in zip(fits, spaces, strict=True)
     ]
-
-
-def _named(fit: "Fit", sized: bool) -> list[str]:
-    size = [sides(fit.candidate.input) if fit.candidate.input else DASH] if sized else []
-    return [fit.candidate.text, *size]
 
 
 def _values(fit: "Fit", more: "Sequence[str]") -> list[Any]:
@@ -173,6 +195,8 @@ def _print_summary(listing: "Listing", err: bool) -> None:
     possible = listing.total - sum(count for count, _ in listing.impossible)
     drawn = listing.space is not None
     parts = [f"space {listing.space}: {listing.total:,} drawn" if drawn else f"{listing.total:,} candidates"]
+    if listing.repeated:
+        parts.append(f"{listing.repeated:,} repeated and left out")
     if listing.impossible:
         parts.append(f"{listing.total - possible:,} cannot exist")
     if drawn:

@@ -1,12 +1,13 @@
 """explorer train: one network, one budget, one seed."""
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from explorer.cli.line import Line
 from explorer.cli.options import Net, Workspace
-from explorer.cli.printing import DASH, print_table, short
+from explorer.cli.printing import DASH, print_table, short, sides
 from explorer.errors import UserError
 
 if TYPE_CHECKING:
@@ -70,6 +71,9 @@ def train(
     if device == "cpu":
         keep_freed_memory()
     first = rank() == 0
+    how = execution(reference, lean, dtype, compile, deterministic)
+    if first:
+        _tell_size(net, data)
     with Line(100, "{l_bar}{bar:12}| {elapsed}{postfix}", shown=first) as line:
 
         def progress(status: "Status") -> None:
@@ -83,7 +87,7 @@ def train(
                 data=data,
                 data_dir=data_dir,
                 recipe=recipe,
-                execution=execution(reference, lean, dtype, compile, deterministic),
+                execution=how,
                 workspace=workspace,
                 device=device,
                 time_limit=check_time_limit(time_limit),
@@ -94,29 +98,61 @@ def train(
             typer.echo(f"interrupted{f'; {stopped}' if str(stopped) else ''}; the same command again goes on", err=True)
             raise typer.Exit(130) from None
     if first:
-        _print(result, data)
-    if result.trial.status == "failed":
+        _print(result, data, how)
+    if "failed" in (result.trial.status, result.again and result.again.status):
         raise typer.Exit(1)
 
 
-def _print(result: "TrainResult", data: str) -> None:
+def _tell_size(net: str, data: str) -> None:
+    """Say which images and classes a network is built for, where these are not its own."""
+    import explorer
+    from explorer.train.data import source
+
+    with suppress(UserError):  # what is wrong with the two is said later, in whole
+        own, given = explorer.expand(net), source(data)
+        shapes = (own.input, own.root.out[0]), (given.shape, given.classes)
+        if shapes[0] != shapes[1]:
+            built, usual = (f"{sides(shape)}, {classes:,} classes" for shape, classes in reversed(shapes))
+            typer.echo(f"built for {data}: {built} (its own: {usual})", err=True)
+
+
+def _print(result: "TrainResult", data: str, execution: "Execution") -> None:
     """The epochs, and how it ended."""
     trial, network = result.trial, result.candidate.network
     rows = [
         [str(e.epoch), f"{e.lr:.4f}", decimal(e.train_loss), rate(e.train_error), rate(e.validation_error)]
         for e in result.history
     ]
-    print_table(["epoch", "lr", "train loss", "train error", "validation error"], rows, (), network.canonical)
+    print_table(
+        ["epoch", "lr", "loss while\ntraining", "error while\ntraining", "validation\nerror"],
+        rows,
+        (),
+        network.canonical,
+    )
     if result.found:
-        typer.echo("this trial was in the store already; nothing was trained")
+        typer.echo(f"this trial was in the store already; {_done_again(result)}")
     if trial.message:
         typer.echo(f"{trial.status}: {trial.message}")
     errors = f"test error {rate(trial.test_error)}   validation {rate(trial.validation_error)}"
     weights = {"final": "final weights", "best": "best epoch's weights", "snapshots": "vote of all cycles' weights"}
     reported = weights[trial.recipe.get("reports", "final")]
-    how = f"{trial.budget}, {trial.recipe['name']}, seed {trial.seed}, {data}"
+    how = ", ".join(filter(None, [trial.budget, trial.recipe["name"], f"seed {trial.seed}", data, execution.unusual]))
     how += f"; {reported}, test read once" if trial.test_error is not None else ""
-    typer.echo(f"{short(network.macs, 'MACs')}   {errors}   train {rate(trial.train_error)}   ({how})")
+    typer.echo(f"{short(network.macs, 'MACs')}   {errors}   train, at the end {rate(trial.train_error)}   ({how})")
+    if result.weights:
+        typer.echo(f"weights: {result.weights}")
+
+
+def _done_again(result: "TrainResult") -> str:
+    """What was done about a trial that was in the store."""
+    again = result.again
+    if again is None:
+        return "nothing was trained"
+    if again.status != "done":
+        return f"trained again for its weights, which {again.status}: {again.message}"
+    if again.test_error == result.trial.test_error:
+        return "trained again for its weights, with the same errors"
+    return f"the weights are of another training of it, with test error {rate(again.test_error)}"
 
 
 def execution(reference: bool, lean: bool, dtype: str, compile: bool, deterministic: bool) -> "Execution":
@@ -146,9 +182,9 @@ def live(status: "Status") -> str:
     elif status.latest is not None:
         parts.append(f"loss {decimal(status.latest.train_loss)}, error {rate(status.latest.train_error)}")
     if status.images_per_second is not None and status.flops_per_second is not None:
-        share = DASH if status.peak_share is None else f"{100 * status.peak_share:.0f}%"
+        share = "" if status.peak_share is None else f" ({100 * status.peak_share:.0f}% of peak)"
         parts.append(f"{status.images_per_second:,.0f} images/s")
-        parts.append(f"{short(status.flops_per_second, 'FLOP/s')} ({share} of peak)")
+        parts.append(f"{short(status.flops_per_second, 'FLOP/s')}{share}")
     if status.seconds_left is not None:
         parts.append(f"{clock(status.seconds_left)} left")
     if status.notice:
@@ -171,6 +207,7 @@ def fetch_archive(data: str, data_dir: str | None) -> None:
 
     archive = source(data).archive
     if archive is None:
+        typer.echo(f"{data} needs no download", err=True)
         return
     with Line(archive.size, "{percentage:3.0f}%|{bar:12}| {elapsed}{postfix}") as line:
 

@@ -76,7 +76,7 @@ def test_training_is_shown_beside_torch(capsys):
     assert "torch" not in plain and "12.57 GMACs" in plain
     print_training(costs, verify=True)
     checked = capsys.readouterr().out
-    assert "19.74 GMACs" in checked and "x1.570" in checked and " = " in checked
+    assert "19.74 GMACs" in checked and "x1.570" in checked and " =\n" in checked
 
 
 def test_training_as_json():

@@ -12,7 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 import explorer
+from explorer.analysis.formula import strongest
 from explorer.cli.app import app
+from explorer.cli.app import run as run_here
 
 CONTRACT = {"network": str, "canonical": str, "input": list, "params": int, "macs": int, "activations": int,
             "depth": int, "chain": int, "count": int, "convention": str, "tree": dict, "launches": int,
@@ -127,7 +129,7 @@ def test_whether_it_fits():
     fits = ["cost", "wrn-28-10", "--batch", "64", "--limit"]
     assert run(*fits, "train_memory <= 2GB")[0] == 0
     code, _, errors = run(*fits, "train_memory <= 1.25 GiB")
-    assert code == 1 and "train_memory is 1,50" in errors and "GB)" in errors and "above it" in errors
+    assert code == 1 and "train_memory is 1,50" in errors and "GB, reference layers)" in errors and "above it" in errors
 
 
 # --- networks of equal cost beside each other
@@ -211,10 +213,13 @@ def test_a_limit_that_is_broken_exits_with_1_after_the_table():
     code, out, err = run("cost", "resnet50", "resnet20", "--limit", "params <= 25e6 and depth < 50", "--format", "json")
     assert code == 1 and len(json.loads(out)) == 2
     assert err.splitlines() == [
+        "limit: resnet20 meets params <= 25000000: params is 272,474",
+        "limit: resnet20 meets depth < 50: depth is 20",
         "explorer: --limit: resnet50 breaks params <= 25000000: params is 25,557,032, 2.23% above it",
         "explorer: --limit: resnet50 breaks depth < 50: depth is 50",
     ]
-    assert call("cost", "resnet50", "--limit", "params <= 26e6 and macs <= 4.1e9") == call("cost", "resnet50")
+    told = "limit: resnet50 meets params <= 26000000: params is 25,557,032\n"
+    assert call("cost", "resnet50", "--limit", "params <= 26e6") == call("cost", "resnet50") + told
 
 
 def test_several_networks_show_differences():
@@ -246,6 +251,28 @@ def test_show_formula():
     text = call("show", "mssar(1, 2, 4, width = d)", "--formula")
     assert "weights      = 6*D*d" in text and "MACs         = 42*D*d" in text
     assert "64*classes" in call("show", "resnet20", "--formula")
+    assert text.splitlines()[-1] == "  where H >= 4, W >= 4"
+    assert call("show", "gunn18", "--formula").splitlines()[-1] == "  where 32 divides H, 32 divides W"
+
+
+def test_of_each_symbol_the_strongest_condition_is_left():
+    given = [
+        "H/4 - 2 >= 0",
+        "6 divides H",
+        "W >= 5",
+        "W/2 - 1 >= 0",
+        "4 divides H",
+        "k >= D",
+        "D - 2 > 0",
+        "4 - H >= 0",
+    ]
+    assert strongest(given) == ["k >= D", "D - 2 > 0", "4 - H >= 0", "W >= 5", "12 divides H"]
+    assert strongest(["H/3 - 4 >= 0", "2 divides H", "W >= 1"]) == ["H >= 12", "2 divides H"]
+
+
+def test_show_says_what_a_primitive_is():
+    assert call("show", "conv").startswith("conv(3x3, width") and "is a primitive" in call("show", "conv")
+    assert "is a fold" in call("show", "windowed")
 
 
 def test_list_finds_by_part_and_pattern():
@@ -348,6 +375,10 @@ BAD = [
     (["list", "zzzz"], "nothing is called"),
     (["cost"], "NET is missing"),
     (["cots", "gunn18"], "No such command"),
+    (["cost", "--inptu", "3x8x8"], "--help)"),
+    (["show", "resnet20", "--svg", "o/x.pdf"], "--svg: 'o/x.pdf' does not end in .svg"),
+    (["cost", "resnet5O"], "did you mean 'resnet50'?"),
+    (["cost", "resnet20 + se on stage4"], "did you mean 'stage3'?"),
     (["sweep", "--scales", ""], "--scales"),
     (["sweep", "--scales", "1,0"], "--scales"),
     (["sweep", "--scales", "a"], "--scales"),
@@ -362,10 +393,9 @@ BAD = [
 @pytest.mark.parametrize(("arguments", "words"), BAD, ids=[" ".join(a)[:60] for a, _ in BAD])
 def test_bad_input(arguments, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    result = CliRunner().invoke(app, arguments)
-    message = result.output if isinstance(result.exception, SystemExit) else str(result.exception)
-    code = result.exit_code if isinstance(result.exception, SystemExit) else None
-    assert code == 2 or isinstance(result.exception, explorer.UserError), result.exception
+    with pytest.raises(explorer.UserError) as raised:
+        run_here(arguments)
+    message = str(raised.value)
     assert words in " ".join(message.split()), message
     assert len(message) < 2000
     assert list(tmp_path.iterdir()) == []
@@ -374,6 +404,17 @@ def test_bad_input(arguments, words, tmp_path, monkeypatch):
 def test_errors_go_to_stderr_with_exit_code_2():
     code, out, err = run("cost", "resnet20 + mssar(1,, 2)")
     assert (code, out) == (2, "") and err.startswith("explorer: <network>:1:20: ") and "Traceback" not in err
+    code, out, err = run("cost", "--foo")
+    assert (code, out) == (2, "") and err.startswith("explorer: No such option: --foo") and len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("arguments", [[], ["-h"], ["help"], ["help", "cost"], ["cost", "-h"]])
+def test_help_has_many_names(arguments, capsys):
+    assert run_here(arguments) == 0
+    text = capsys.readouterr().out
+    assert ("--limit" in text) == ("cost" in arguments) and "Usage:" in text
+    if "cost" not in arguments:
+        assert "activations, depth, traffic." in text and "..." not in text.partition("Commands:")[2]
 
 
 HOSTILE = {

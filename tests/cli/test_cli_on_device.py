@@ -8,12 +8,15 @@ import pytest
 from typer.testing import CliRunner
 
 import explorer
+from explorer.analysis.device import find_device
 from explorer.analysis.memory import memory
 from explorer.analysis.roofline import latency
 from explorer.cli.app import app
 from explorer.errors import UserError
 from explorer.measure import Interrupted, Largest, Latency, Measurement, MemoryUse, Ratio
+from explorer.measure.calibrate import Fit
 from explorer.measure.largest import Trial
+from explorer.measure.microbenchmarks import Sample, cases
 from explorer.sweep.store import Store, to_pandas
 
 NETS = ["resnet20", "resnet20 + se"]
@@ -68,7 +71,11 @@ def refused(*arguments):
 
 def test_measured_and_predicted_stand_side_by_side(pretend):
     text = call(*NETS, "--on", "cpu,h200", "--batch", "8").stdout
-    assert "training step, batch 8, fp32, balanced layers" in text
+    assert "training step, batch 8, fp32, balanced layers" in text and "memory at its peak, MB, balanced layers" in text
+    assert (
+        "\npredicted: tensors alone, without workspace, on a GPU in blocks of 512 bytes\nmeasured: with workspace"
+        in text
+    )
     for words in ("measured", "predicted", "12.5", "12..13", "11.5", "640.0", "AMD EPYC, 1 thread", "cpu measured",
                   "h200 predicted", "not calibrated", "resnet20 + se on cpu: out of memory: it asked for"):  # fmt: skip
         assert words in text, words
@@ -212,13 +219,28 @@ def test_a_device_that_is_not_here_is_refused_before_anything_runs(monkeypatch, 
     assert pretend == []
 
 
+@pytest.mark.parametrize(("factor", "noisy"), [(1.1, False), (1.4, True)])
+def test_a_calibration_on_a_busy_machine_is_doubted(monkeypatch, tmp_path, factor, noisy):
+    one = Sample(cases()[0], "forward", 1.0)
+    found = Fit(find_device("epyc-1-thread"), [one], [factor])
+    monkeypatch.setattr("explorer.measure.calibrate.calibrate", lambda *arguments: found)
+    path = str(tmp_path / "my-cpu.toml")
+    result = call("--calibrate", path, "--on", "cpu")
+    assert ("calibrate again on an idle machine" in result.stderr) == noisy
+    assert f"{path}: calibrated" in result.stdout
+    text = call("resnet20", "--on", path).stdout
+    assert (
+        "my-cpu: times predicted from measured rates (calibrated with torch 2.13.0+cpu, 2026-11-21, 1 thread)" in text
+    )
+
+
 # --- devices that lack a number format ---
 
 
 def test_a_device_without_the_number_format_has_a_dash_and_its_reason(pretend):
     result = call("resnet20", "--on", "h200,t4", "--dtype", "bf16", "--mode", "infer")
     assert "t4: no time is predicted: the device t4 has no peak rate for bf16; known: fp32, fp16" in result.stdout
-    assert "h200: predicted from its maker's numbers" in result.stdout
+    assert "h200: times predicted from its maker's numbers" in result.stdout
     row = next(line.split() for line in result.stdout.splitlines() if line.startswith(" resnet20 "))
     assert float(row[1]) > 0 and row[4:] == ["-", "-", "-"]
     found = json.loads(call("resnet20", "--on", "h200,t4", "--dtype", "bf16", "--format", "json").stdout)["predicted"]
@@ -238,15 +260,22 @@ def test_what_is_measured_needs_no_description_in_that_number_format(pretend):
 
 
 def test_limits_hold_what_is_measured_and_what_is_predicted(pretend):
-    call("resnet20", "--on", "cpu,h200", "--batch", "8", "--limit", "train_latency <= 12.5ms and params < 1e6")
+    limit = "train_latency <= 12.5ms and infer_memory < 1GB"
+    result = call("resnet20", "--on", "cpu,h200", "--batch", "8", "--limit", limit)
+    assert (
+        "\nlimit: resnet20 meets train_latency <= 12.5ms: train_latency is 12.5 ms (measured on cpu)\n" in result.stdout
+    )
+    assert result.stdout.count("limit: resnet20 meets") == 3
+    shown = call("resnet20", "--on", "h200", "--limit", "infer_latency <= 5ms", "--format", "json")
+    assert json.loads(shown.stdout) and " us (predicted for h200)" in shown.stderr
     result = call("resnet20", "--on", "cpu,h200", "--limit", "train_latency < 1us and params < 1", code=1)
     predicted = latency(explorer.expand("resnet20"), "h200").latency_ms
     assert result.stderr.splitlines()[-3:] == [
-        "explorer: --limit: resnet20 breaks params < 1: params is 272,474, 2.72e+05 times it",
+        "explorer: --limit: resnet20 breaks params < 1: params is 272,474, 272,474 times it",
         "explorer: --limit: resnet20 breaks train_latency < 1us: train_latency is 12.5 ms (measured on cpu),"
-        " 1.25e+04 times it",
+        " 12,500 times it",
         f"explorer: --limit: resnet20 breaks train_latency < 1us: train_latency is {predicted:.4g} ms"
-        f" (predicted for h200), {1e3 * predicted:.3g} times it",
+        f" (predicted for h200), {1e3 * predicted:,.0f} times it",
     ]
 
 
@@ -318,6 +347,13 @@ def test_measured_again_it_stands_beside_the_earlier(pretend, tmp_path):
     rows = [line.split() for line in listed.stdout.splitlines() if line.split()[:1] == ["resnet20"]]
     assert len(rows) == 2
     assert rows[0][1:10] == ["3x32x32", "AMD", "EPYC", "train", "fp32", "balanced", "1", "12.5", "9.00"]
+    place = ["--measurements", "--workspace", str(tmp_path), "--format"]
+    rows = json.loads(CliRunner().invoke(app, ["list", "net20", *place, "json"]).stdout)
+    names = "canonical", "latency_ms", "input"
+    assert [[row[name] for name in names] for row in rows] == [["resnet20", 12.5, [3, 32, 32]]] * 2
+    lines = list(csv.DictReader(io.StringIO(CliRunner().invoke(app, ["list", *place, "csv"]).stdout)))
+    assert [(line["latency_ms"], line["input"]) for line in lines] == [("12.5", "3x32x32")] * 2
+    assert json.loads(CliRunner().invoke(app, ["list", "gunn", *place, "json"]).stdout) == []
 
 
 def test_ratios_say_to_what(monkeypatch, pretend, tmp_path):
