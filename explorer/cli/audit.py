@@ -21,7 +21,9 @@ Row = Annotated[
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit 1 when a verdict is worse than the one kept.")]
 Formulas = Annotated[bool, typer.Option("--formulas", help="Derive the papers' formulas from the blocks instead.")]
-Html = Annotated[str | None, typer.Option("--html", metavar="FILE", help="Write the rows as a page; only the summary is printed.")]
+Html = Annotated[
+    str | None, typer.Option("--html", metavar="FILE", help="Write every row as a page; print the summary.")
+]
 
 
 class AuditFormat(StrEnum):

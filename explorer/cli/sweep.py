@@ -23,6 +23,7 @@ from explorer.cli.train import (
     TimeLimit,
     execution,
     fetch_archive,
+    tell_left_out,
 )
 from explorer.errors import UserError
 
@@ -226,6 +227,8 @@ def _train(selection: "Selection", data: str | None, format: Format, settings: d
 
     def announce(candidates: "tuple[CandidateRecord, ...]", listings: "list[Listing]") -> None:
         found.extend(listings)
+        if data is not None:
+            tell_left_out(data, settings["data_dir"])
         if format is not Format.table:
             print_summaries(listings, err=True)
         elif has_more(listings):

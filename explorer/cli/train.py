@@ -74,6 +74,7 @@ def train(
     how = execution(reference, lean, dtype, compile, deterministic)
     if first:
         _tell_size(net, data)
+        tell_left_out(data, data_dir)
     with Line(100, "{l_bar}{bar:12}| {elapsed}{postfix}", shown=first) as line:
 
         def progress(status: "Status") -> None:
@@ -114,6 +115,15 @@ def _tell_size(net: str, data: str) -> None:
         if shapes[0] != shapes[1]:
             built, usual = (f"{sides(shape)}, {classes:,} classes" for shape, classes in reversed(shapes))
             typer.echo(f"built for {data}: {built} (its own: {usual})", err=True)
+
+
+def tell_left_out(data: str, data_dir: str | None) -> None:
+    """Say which files of a folder are not read."""
+    from explorer.train.data import load
+
+    with suppress(UserError):  # what is wrong with it is said later
+        if notice := load(data, data_dir).notice:
+            typer.echo(f"{data}: {notice}", err=True)
 
 
 def _print(result: "TrainResult", data: str, execution: "Execution") -> None:

@@ -28,6 +28,7 @@ from explorer.train.data.feeds import Batches, Feed, Feeds
 from explorer.train.evaluate import Weights, copied, evaluate
 from explorer.train.execution import USUAL, Execution
 from explorer.train.interrupts import held_interrupts
+from explorer.train.layout import lay_out
 from explorer.train.mixup import mixed
 from explorer.train.observe import observed
 from explorer.train.outcome import DIVERGED, DONE, FAILED, EpochRecord, Observation, Outcome, lowest
@@ -98,7 +99,7 @@ def train(
     ):
         seed_all(seed)
         model = explorer.build(network, input=data.shape, classes=data.classes, layers=work.execution.layers)
-        model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        lay_out(model, device, max(data.shape[1:]))
         training = _Training(model, work, host, crew, device, interrupted)
         training.resume()
         try:
