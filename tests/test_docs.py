@@ -118,7 +118,7 @@ def predictions():
     )
     return f"""\
 * **Memory** is predicted from the graph alone, in milliseconds: what autograd saves is equal to the byte on {equal} of
-  {len(memory)} networks, peaks are at most {peak:.2%} off (on the CPU, [docs/memory.md](docs/memory.md)).
+  {len(memory)} networks, peaks of tensors are at most {peak:.2%} off (on the CPU, [docs/memory.md](docs/memory.md)).
   `--limit "train_memory <= 24GB"` asks whether it fits.
 * **Latency** is predicted by a roofline over the kernels ([docs/latency.md](docs/latency.md)). On a calibrated CPU the
   median error is {train:.0%} for training steps and {infer:.0%} for inferences of {len(networks)} networks, none of

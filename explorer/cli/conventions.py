@@ -119,7 +119,6 @@ def print_training(costs: Sequence[Cost], verify: bool = False) -> None:
         passes = (*training, training.total)
         row = [cost.canonical, *(decimal(Macs(number * cost.batch)) for number in passes)]
         rows.append(row + (_torch(training, cost) if verify else []))
-    typer.echo()
     print_table(headers + (["torch's counter / 2", "too much by"] if verify else []), rows, title="training")
 
 
