@@ -146,6 +146,7 @@ def sweep(
     names = _names(file, data, length, format)
     if download:
         _fetch(names, data_dir)
+    _load(names[1:], data_dir)
     swept = [_train(selection, name, format, settings) for name in names]
     _report(swept, selection, workspace, format)
 
@@ -175,8 +176,18 @@ def _names(file: "SweepFile | None", data: str | None, length: str, format: Form
 
 def _fetch(names: "Sequence[str | None]", data_dir: str | None) -> None:
     """Bring the archives of these data sets here."""
+    from explorer.sweep.run import DEFAULT_DATA
+
+    for name in names:
+        fetch_archive(name or DEFAULT_DATA, data_dir)
+
+
+def _load(names: "Sequence[str | None]", data_dir: str | None) -> None:
+    """UserError for data that cannot be read, before hours are spent on other data; they are kept."""
+    from explorer.train.data import load
+
     for name in filter(None, names):
-        fetch_archive(name, data_dir)
+        load(name, data_dir)
 
 
 def _selection(
@@ -225,7 +236,9 @@ def _train(selection: "Selection", data: str | None, format: Format, settings: d
     bar = Live()
     found: list[Listing] = []
 
-    def announce(candidates: "tuple[CandidateRecord, ...]", listings: "list[Listing]") -> None:
+    def announce(
+        candidates: "tuple[CandidateRecord, ...]", listings: "list[Listing]", repeated: tuple[str, ...]
+    ) -> None:
         found.extend(listings)
         if data is not None:
             tell_left_out(data, settings["data_dir"])
@@ -236,6 +249,7 @@ def _train(selection: "Selection", data: str | None, format: Format, settings: d
         else:
             print_summaries(listings, err=False)
             print_table_of(candidates)
+        tell_repeated(repeated)
         bar.open()
 
     try:
@@ -246,7 +260,6 @@ def _train(selection: "Selection", data: str | None, format: Format, settings: d
         raise typer.Exit(130) from None
     finally:
         bar.close()
-    tell_repeated(result)
     if format is Format.table:
         print_errors(result, f"{data or DEFAULT_DATA}, {settings['budget']}", settings["seeds"])
     return Swept(data or DEFAULT_DATA, settings["budget"], settings["seeds"], found, result)

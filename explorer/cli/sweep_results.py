@@ -24,13 +24,13 @@ def print_costs(result: "SweepResult", format: Format) -> None:
         print_table_of(result.candidates)
     else:
         print_rows([cost_of(candidate) for candidate in result.candidates], format)
-    tell_repeated(result)
+    tell_repeated(result.repeated)
 
 
-def tell_repeated(result: "SweepResult") -> None:
+def tell_repeated(texts: "Sequence[str]") -> None:
     """Say what was left out because it is one of the networks by another name."""
-    if result.repeated:
-        shown = ", ".join(result.repeated[:3]) + (", ..." if len(result.repeated) > 3 else "")
+    if texts:
+        shown = ", ".join(texts[:3]) + (", ..." if len(texts) > 3 else "")
         typer.echo(f"left out, as another of the networks is the same: {shown}", err=True)
 
 

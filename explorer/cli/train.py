@@ -93,6 +93,7 @@ def train(
                 device=device,
                 time_limit=check_time_limit(time_limit),
                 progress=progress,
+                tell=lambda text: typer.echo(text, err=True),
             )
         except KeyboardInterrupt as stopped:
             line.close()
@@ -120,9 +121,10 @@ def _tell_size(net: str, data: str) -> None:
 def tell_left_out(data: str, data_dir: str | None) -> None:
     """Say which files of a folder are not read."""
     from explorer.train.data import load
+    from explorer.train.data.sources import SOURCES
 
     with suppress(UserError):  # what is wrong with it is said later
-        if notice := load(data, data_dir).notice:
+        if data not in SOURCES and (notice := load(data, data_dir).notice):
             typer.echo(f"{data}: {notice}", err=True)
 
 

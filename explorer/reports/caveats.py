@@ -56,10 +56,13 @@ def _about_seeds(tested: Sequence[Compared]) -> str:
 
 
 def _about_recipes(study: Study) -> list[str]:
-    """That networks were trained by different recipes, where not each was by all of them."""
-    trained = [row for row in study.rows if row.recipe is not None]
-    recipes = sorted({row.recipe or "" for row in trained})
-    if len(recipes) < 2 or all(row.several for row in trained):
+    """That networks were trained by different recipes, unless each network was by all of them."""
+    by_network: dict[str, set[str]] = {}
+    for row in study.rows:
+        if row.recipe is not None:
+            by_network.setdefault(row.network.digest, set()).add(row.recipe)
+    recipes = sorted({recipe for own in by_network.values() for recipe in own})
+    if all(len(own) == len(recipes) for own in by_network.values()):
         return []
     return [
         f"Networks were trained by different recipes ({listed(recipes)}): where two differ in it, their difference is "

@@ -7,7 +7,8 @@ modifiers, in the mean and, unless they are many, singly. Of what was trained wi
 network's own recipe is taken, where there is one.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import compress
@@ -78,10 +79,13 @@ class Comparison(Compared):
 
 @dataclass(frozen=True)
 class Twins(Compared):
-    """Networks of spaces with the same modifiers against the same without: the mean of their differences, by seed."""
+    """Networks of spaces with the same modifiers against the same without: the mean of their differences, by seed.
+
+    There is no mean where `networks` are fewer than half of the pairs.
+    """
 
     modifiers: str
-    networks: int  # in that mean
+    networks: int  # with the seeds of that mean
     better: int  # of these
     pairs: int  # there are
     singly: tuple[Comparison, ...]  # none of more than MOST_LISTED
@@ -168,15 +172,26 @@ def _difference(pair: Pair) -> Difference:
 
 
 def _mean_difference(pairs: Sequence[Pair]) -> tuple[Difference, list[float]]:
-    """By seed the mean over the pairs that have the most seeds, the same ones; and each such pair's own mean.
+    """By seed the mean over the pairs that have the same seeds, if these are half of them; and each one's own mean.
 
     Seeds are the sample: what one does to all networks alike stays in the noise, and nothing is said of other networks.
     """
     by_seed = [dict(_difference(pair).by_seed) for pair in pairs]
-    seeds = max((frozenset(own) for own in by_seed), key=len)
-    whole = [own for own in by_seed if own.keys() == seeds] if seeds else []
-    means = {seed: fmean(own[seed] for own in whole) for seed in seeds}
-    return paired(means, dict.fromkeys(means, 0.0)), [fmean(own.values()) for own in whole]
+    seeds = _common_seeds(by_seed)
+    whole = [own for own in by_seed if own.keys() >= seeds] if seeds else []
+    means = {seed: fmean(own[seed] for own in whole) for seed in seeds if 2 * len(whole) >= len(pairs)}
+    return paired(means, dict.fromkeys(means, 0.0)), [fmean(own[seed] for seed in seeds) for own in whole]
+
+
+def _common_seeds(by_seed: Sequence[Mapping[int, float]]) -> frozenset[int]:
+    """Of the pairs' sets of seeds the one with most differences in it: of two seeds that half of them have, if any."""
+    times = Counter(frozenset(own) for own in by_seed)
+
+    def worth(seeds: frozenset[int]) -> tuple[bool, int, int]:
+        having = sum(number for own, number in times.items() if own >= seeds)
+        return len(seeds) > 1 and 2 * having >= len(by_seed), having * len(seeds), having
+
+    return max(times, key=worth)
 
 
 def rows_alone_and_in_spaces(study: Study) -> tuple[list[Row], list[Row]]:

@@ -21,11 +21,14 @@ def guessing_limit(classes: int, images: int) -> float:
 
 
 def about_guessing(study: Study) -> list[str]:
-    """A sentence about the networks whose mean test error is not below the limit; none where all are."""
+    """A sentence about the networks whose mean test error is not below the limit; none where all are.
+
+    None either where the images are so few that guessing may get all of them right: no error is below the limit then.
+    """
     data = study.data
-    if data.classes < 2 or not data.test:
+    limit = guessing_limit(data.classes, data.test) if data.classes > 1 and data.test else 0.0
+    if limit <= 0:
         return []
-    limit = guessing_limit(data.classes, data.test)
     means = [(row, mean) for row in study.rows if (mean := row.measured("test_error").mean) is not None]
     lost = [row.label for row, mean in means if mean >= limit]
     if not lost:

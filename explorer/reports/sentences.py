@@ -57,26 +57,30 @@ def sentences_of_twins(claims: Claims) -> list[tuple[str, str]]:
 
 def _about_twins(twins: Twins) -> str:
     d = twins.difference
+    singly = f"{_about_singly(twins.singly)}{_about_recipes(twins.singly)}"
     if d.mean is None:
-        return f"No difference is claimed: {plural(twins.pairs, 'pair')} of networks, none with a seed in common."
-    of = "" if twins.networks == twins.pairs else f" of {twins.pairs:,} (those with all seeds)"
+        few = f"only {twins.networks:,} with the same seeds" if twins.networks else "none with a seed"
+        return f"No mean is given: {plural(twins.pairs, 'pair')} of networks, {few} in common. {singly}"
+    of = "" if twins.networks == twins.pairs else f" of {twins.pairs:,} (those with these seeds)"
     noise = "" if d.low is None else f" (95% interval {interval(d)}, adjusted p {equals(twins.adjusted_p)})"
-    mean = (
+    return (
         f"{points(d.mean)} points of test error in the mean of {plural(twins.networks, 'network')}{of} over "
         f"{plural(d.n, 'seed')}{noise}: {twins.verdict}; by their means {twins.better:,} of {twins.networks:,} are "
-        "better."
+        f"better. {singly}"
     )
-    return f"{mean} {_about_singly(twins.singly)}{_about_recipes(twins.singly)}"
 
 
 def _about_singly(singly: Sequence[Comparison]) -> str:
     if not singly:
         return "So many are not tested singly."
+    tested = sum(c.adjusted_p is not None for c in singly)
+    if not tested:
+        return f"Singly, none of them is tested: {why_none(singly, 'the same network without modifiers')}."
+    them = "them" if tested == len(singly) else f"the {tested} with a spread"
     beyond = [c.row.label for c in singly if c.exceeds]
     named = f": {listed(beyond)}" if 0 < len(beyond) <= NAMED else ""
-    return (
-        f"Singly, {len(beyond) or 'none'} of them {'differs' if len(beyond) < 2 else 'differ'} beyond the noise{named}."
-    )
+    differ = "differs" if len(beyond) < 2 else "differ"
+    return f"Singly, {len(beyond) or 'none'} of {them} {differ} beyond the noise{named}."
 
 
 def _about_recipes(comparisons: Sequence[Comparison]) -> str:

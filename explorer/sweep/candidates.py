@@ -9,6 +9,7 @@ from typing import Any
 import explorer
 from explorer.catalog.load import load
 from explorer.errors import UserError
+from explorer.sweep.classes import check_classes
 from explorer.sweep.ranges import Family, Ranges, has_ranges
 from explorer.sweep.records import CandidateRecord, NetworkRecord
 from explorer.sweep.sampling import DesignSpace
@@ -176,7 +177,7 @@ def _with_scales(base: str, scales: tuple[int, ...] | None) -> str:
 def costed(candidate: Candidate, shape: Shape | None, classes: int | None) -> CandidateRecord:
     """A candidate with its exact cost, on images [C, H, W] of so many classes (None: its own). Raises UserError."""
     cost = explorer.cost(candidate.text, input=candidate.input or shape, classes=classes)
-    Family(*load(candidate.text), {}, Ranges()).check_classes(classes)
+    check_classes(Family(*load(candidate.text), {}, Ranges()), classes)
     network = NetworkRecord(
         cost.graph.digest,
         cost.canonical,

@@ -89,13 +89,16 @@ class Drive:
             else:
                 self.placed[trial.id] = trial
                 self.engine.start(Job(trial.id, self.payload(trial)))
-                self.warn(trial)
+                self.warn(trial, self.room.warning(trial))
+        if self.waiting and 0 < len(self.placed) < self.engine.places:
+            self.forecast.workers = len(self.placed)
+            self.warn(None, "memory is short: fewer trials run at once than there are workers")
         self.mark_started()
 
-    def warn(self, trial: Trial) -> None:
-        """Say once of a network that it may not fit."""
-        if trial.candidate.text not in self.warned and (warning := self.room.warning(trial)):
-            self.warned.add(trial.candidate.text)
+    def warn(self, trial: Trial | None, warning: str | None) -> None:
+        """Say something once."""
+        if warning and warning not in self.warned:
+            self.warned.add(warning)
             self.report(trial, notice=warning)
 
     def payload(self, trial: Trial) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Which candidates of some families fit: all costed from closed forms, filtered, the nearest to their limits first."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -9,6 +10,7 @@ import explorer
 from explorer.errors import UserError
 from explorer.grammar.syntax import Arg, Call, Modifier, Number
 from explorer.sweep.candidates import Candidate, Selection, Shape, distinct, scale_candidates, scale_subsets
+from explorer.sweep.classes import check_classes
 from explorer.sweep.predicting import measures_on
 from explorer.sweep.ranges import Family, families, has_ranges
 from explorer.sweep.sampling import PLACE, DesignSpace, check_space, family
@@ -46,7 +48,14 @@ class Listing:
     fitting: int
     fits: tuple[Fit, ...]
     space: str | None = None  # the sampled space
-    repeated: int = 0  # beside the total: candidates written twice
+    repeated: int = 0  # left out as another is the same network: beside the total, of what was drawn a part of it
+
+    def only(self, kept: Set[Candidate]) -> "Listing":
+        """What is left where some turned out to be others, written otherwise."""
+        fits = tuple(fit for fit in self.fits if fit.candidate in kept)
+        lost = len(self.fits) - len(fits)
+        total = self.total if self.space else self.total - lost
+        return replace(self, total=total, fitting=self.fitting - lost, fits=fits, repeated=self.repeated + lost)
 
 
 def list_fits(
@@ -96,7 +105,7 @@ def listings(
         for shape, text in product(inputs, texts):
             space = text if has_ranges(text) or selection.axes else None
             for base in families(text, selection.axes):
-                base.check_classes(classes)
+                check_classes(base, classes)
                 for variant in _variants(base, selection.scales, shape, space):
                     first.setdefault(text, search.add(variant))
         _check_texts(selection, search, first)
@@ -177,22 +186,43 @@ def _sampled(
     limits = [limit for limit in (space.where, selection.where) if limit is not None]
     text = limits[0] if len(limits) == 1 else " and ".join(f"({limit})" for limit in limits)
     where, draws = parse_where(text, tuple(measures)) if limits else None, MORE * space.samples
+    keep = space.samples
     while True:
         candidates = family(space, draws)
-        candidates.check_classes(classes)
-        search = Search(where, classes, selection.batch, measures, space.samples, watch)
+        check_classes(candidates, classes)
+        search = Search(where, classes, selection.batch, measures, keep, watch)
         for variant in _variants(candidates, None, shape, space.name):
             search.add(variant)
         search.finish()
+        different = search.fitting
         if search.fitting >= space.samples:
             listing = _listing(search)
-            return replace(listing, fitting=len(listing.fits), space=space.name)
-        if candidates.size < draws or draws >= MAX_DRAWN:
-            raise _too_few(space, search, candidates.size)
-        draws = min(MORE * draws, MAX_DRAWN)
+            fits, repeated = _different(listing.fits, space.samples, classes)
+            if (different := len(fits)) == space.samples:
+                return replace(listing, fitting=different, fits=fits, space=space.name, repeated=repeated)
+        if search.fitting >= keep:
+            keep *= 2  # what repeats others took places
+        elif candidates.size < draws or draws >= MAX_DRAWN:
+            raise _too_few(space, search, candidates.size, different)
+        else:
+            draws = min(MORE * draws, MAX_DRAWN)
 
 
-def _too_few(space: DesignSpace, search: Search, drawn: int) -> UserError:
+def _different(fits: Sequence[Fit], wanted: int, classes: int | None) -> tuple[tuple[Fit, ...], int]:
+    """The first so many different networks, and how many were passed over that are one of them, written otherwise."""
+    counts = Counter(tuple(fit.quantities.values()) for fit in fits)
+    first: dict[Any, Fit] = {}
+    for place, fit in enumerate(fits):
+        key: Any = tuple(fit.quantities.values())
+        if counts[key] > 1:  # only what costs the same can be the same
+            key = explorer.expand(fit.candidate.text, input=fit.candidate.input, classes=classes).digest
+        first.setdefault(key, fit)
+        if len(first) == wanted:
+            return tuple(first.values()), place + 1 - wanted
+    return tuple(first.values()), len(fits) - len(first)
+
+
+def _too_few(space: DesignSpace, search: Search, drawn: int, different: int) -> UserError:
     """Why a space has not as many networks as were asked for."""
     if not search.fitting:
         try:
@@ -202,8 +232,10 @@ def _too_few(space: DesignSpace, search: Search, drawn: int) -> UserError:
     reasons = [f"{count:,} cannot exist ({text})" for count, text in search.reasons()[:2]]
     removed = sorted(zip(search.removed.values(), search.where.texts if search.where else (), strict=True))[::-1]
     reasons += [f"{text} leaves out {count:,}" for count, text in removed if count]
+    if repeated := search.fitting - different:
+        reasons.append(f"{repeated:,} repeat one of them")
     return UserError(
-        f"space {space.name}: of {drawn:,} different draws only {search.fitting:,} fit, not the {space.samples:,} that "
+        f"space {space.name}: of {drawn:,} different draws only {different:,} fit, not the {space.samples:,} that "
         f"are wanted{'; ' if reasons else ''}{', '.join(reasons)}"
     )
 

@@ -54,6 +54,7 @@ class Trial:
             "digest": self.candidate.network.digest,
             "data": data,
             "data_dir": data_dir,
+            "known_as": self.data,
             "fingerprint": self.fingerprint,
             "recipe": asdict(self.recipe),
             "seed": self.seed,

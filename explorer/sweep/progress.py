@@ -40,7 +40,7 @@ class Forecast:
     """The time left, if a trial takes as long for its `work` as those that have ended."""
 
     def __init__(self, trials: Sequence[Trial], workers: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self.workers, self.clock = workers, clock
+        self.workers, self.clock = workers, clock  # how many run at once
         self.work_left = sum(work(trial) for trial in trials)
         self.work_done = 0
         self.ended_trials = 0

@@ -122,18 +122,6 @@ class Family:
         calls = [modifier.call for modifier in self.expression.modifiers]
         return {arg.name: arg.value for call in reversed(calls) for arg in call.args if arg.name} | found
 
-    def check_classes(self, classes: int | None) -> None:
-        """UserError where the text names another number of classes than that of the data (None: there are none)."""
-        given = self.parameters().get("classes")
-        values = self.axes.get(given.id, ()) if isinstance(given, Name) else ()
-        for value in (given.value,) if isinstance(given, Number) else values:
-            if classes not in (None, value):
-                name = self.expression.call.name
-                raise UserError(
-                    f"classes: {name} is given {value:,}, and the data have {classes:,}; leave it out, a network has "
-                    "the classes of its data"
-                )
-
     def expand(
         self, values: dict[str, Any], input: tuple[int, int, int] | None, classes: int | None, walk: Walk | None = None
     ) -> Graph:

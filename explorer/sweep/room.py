@@ -10,9 +10,9 @@ from pathlib import Path
 
 from explorer.sweep.plan import Trial
 
-PROCESS = 800_000_000  # bytes of a worker beside its tensors: Python, torch, the data, the libraries' own memory
+PROCESS = 500_000_000  # bytes of a worker beside its tensors: Python, torch, the data, the libraries' own memory
 KEPT = 3.0  # bytes that a worker takes for each byte of tensors at the peak where it keeps freed memory
-RETURNED = 1.5  # and where it does not
+RETURNED = 1.7  # and where it does not
 
 
 class Room:

@@ -113,7 +113,7 @@ def sweep(
     per_device: int = 1,
     time_limit: float | None = None,
     memory_limit: float | None = None,
-    announce: Callable[[tuple[CandidateRecord, ...], list[Listing]], None] | None = None,
+    announce: Callable[[tuple[CandidateRecord, ...], list[Listing], tuple[str, ...]], None] | None = None,
     watch: Callable[[int, int], None] | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> SweepResult:
@@ -144,11 +144,11 @@ def sweep(
     loaded = _as_known(load(data, data_dir), workspace)
     trials = plan_trials(compared.records, loaded, compared.recipes, seeds, length, execution.check())
     check_budgets(trials, loaded)
-    check_images(loaded)
+    _check_images(loaded, trials, workspace)
     config = _config(selection, compared, experiment)
     config |= {"budget": str(length), "seeds": seeds, "recipe": recipe} | _images(data, loaded) | _unusual(execution)
     with closing(placement.open(TASK)) as opened, Store.open(workspace) as store:
-        (announce or (lambda *_: None))(compared.records, compared.listings)
+        (announce or (lambda *_: None))(compared.records, compared.listings, compared.repeated)
         run = store.begin_run("sweep", config, compared.records, data_record(loaded), [trial.id for trial in trials])
         found = _run_missing(store, opened, placement, trials, progress or (lambda _: None))
         return SweepResult(compared.records, run, tuple(store.trials([run])), found, compared.repeated)
@@ -170,7 +170,8 @@ def _run_missing(
     here = placement.engine == "local" and placement.device == "cpu"
     settings = (placement.device, missing, len(found), tell, keeps, placement.time_limit)
     with Claims(workspace) as claims:
-        _drive(Drive(store, opened, claims, *settings, Room(free_memory(), opened.places) if here else ANYWHERE))
+        room = Room(free_memory(), min(opened.places, max(1, len(missing)))) if here else ANYWHERE
+        _drive(Drive(store, opened, claims, *settings, room))
     return len(found)
 
 
@@ -201,8 +202,7 @@ def _compared(
             repeated.append(candidate.text)
     kept, records, recipes = zip(*first.values(), strict=True)
     shown = set(kept)
-    listings = [replace(one, fits=tuple(fit for fit in one.fits if fit.candidate in shown)) for one in found]
-    return _Compared(kept, records, recipes, listings, tuple(repeated))
+    return _Compared(kept, records, recipes, [one.only(shown) for one in found], tuple(repeated))
 
 
 def _config(selection: Selection, compared: _Compared, experiment: str | None) -> dict[str, Any]:
@@ -228,11 +228,12 @@ def train_one(
     device: str = "cpu",
     time_limit: float | None = None,
     progress: Callable[[Status], None] | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> TrainResult:
     """Train one network in this process and store the trial, unless it is there already; its weights are kept.
 
     A trial that is there without them, as a sweep leaves it, is trained for them. Stopped before, it goes on from its
-    checkpoint. `progress` is called twice a second. UserError for bad input.
+    checkpoint. `progress` is called twice a second, `tell` where a person should know before. UserError for bad input.
     """
     length, described = parse_budget(budget), source(data)
     check_usable(Path(workspace))
@@ -243,14 +244,18 @@ def train_one(
     loaded = _as_known(load(data, data_dir), workspace)
     trial = planned(candidate, loaded, chosen, check_seed(seed), length, execution.check())
     check_budgets([trial], loaded)
-    check_images(loaded)
+    _check_images(loaded, [trial], workspace)
     config = {"network": network, "budget": str(length), "seed": seed, "recipe": recipe}
     config |= _images(data, loaded) | _unusual(execution)
     with Store.open(workspace) as store:
         run = store.begin_run("train", config, [candidate], data_record(loaded), [trial.id])
         before = store.trial(trial.id)
         found = before is not None and before.status in FINISHED
-        trained = _train_here(store, trial, device, time_limit, progress) if _is_missing(store, trial) else None
+        missing = _is_missing(store, trial)
+        if missing and found and tell and not rank():
+            tell("this trial is in the store without its weights: it is trained again for them")
+        trained = _train_here(store, trial, device, time_limit, progress) if missing else None
+        found |= trained is None  # by another process, just now
         if trained and rank():  # the first process stores it
             return TrainResult(candidate, run, *trained, found)
         history, weights = store.history([run]).get(trial.id, []), weights_of(store.path.parent, trial.id)
@@ -306,6 +311,17 @@ def _as_known(data: Dataset, workspace: str | Path) -> Dataset:
     with Store.read(workspace) as store:
         known = store.data().get(data.fingerprint)
     return replace(data, name=known.name) if known else data
+
+
+def _check_images(data: Dataset, trials: Sequence[Trial], workspace: str | Path) -> None:
+    """UserError for image files that cannot be read, where there is something to train on them."""
+    if data.name in SOURCES or rank():
+        return
+    if is_there(Path(workspace) / FILE):
+        with Store.read(workspace) as store:
+            if len(store.finished([trial.id for trial in trials])) == len(trials):
+                return
+    check_images(data)
 
 
 def _images(data: str, loaded: Dataset) -> dict[str, Any]:

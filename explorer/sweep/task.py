@@ -86,6 +86,7 @@ def _train(payload: dict[str, Any], progress: Progress | None) -> Outcome:
     data = load(payload["data"], payload["data_dir"])
     if data.fingerprint != payload["fingerprint"]:
         raise UserError(f"--data: {payload['data']} has changed since the command was given")
+    data = replace(data, name=payload["known_as"])  # a renamed folder's checkpoint is its own
     network = payload["network"]
     if explorer.expand(network, input=data.shape, classes=data.classes).digest != payload["digest"]:
         raise UserError("its text has changed since the command was given")

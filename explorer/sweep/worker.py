@@ -1,11 +1,14 @@
 """The body of a worker process: jobs in on stdin, answers out on stdout, until stdin ends (measure/pipe.py)."""
 
+import os
 import sys
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
 from explorer.measure.pipe import listen, own_stdout, say
+
+LIMIT = "EXPLORER_WORKER_BYTES"  # in the environment: the tasks' modules are not this process's __main__
 
 
 def main(task: str, memory_bytes: int | None = None) -> None:
@@ -33,16 +36,12 @@ def _limit_memory(size: int) -> None:
     import resource
 
     resource.setrlimit(resource.RLIMIT_DATA, (size, size))  # not RLIMIT_AS: libraries reserve without using
+    os.environ[LIMIT] = str(size)
 
 
 def memory_limit() -> int | None:
-    """Bytes that this process may have; None where nothing limits them, or the system has no such limits."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    soft = resource.getrlimit(resource.RLIMIT_DATA)[0]
-    return None if soft == resource.RLIM_INFINITY else soft
+    """Bytes that this process was limited to when it was started as a worker; None where it was not."""
+    return int(os.environ[LIMIT]) if LIMIT in os.environ else None
 
 
 if __name__ == "__main__":

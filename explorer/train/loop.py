@@ -337,9 +337,9 @@ class _Training:
 
     def errors(self, feed: Feed, voters: Sequence[Weights] = ()) -> tuple[float, float]:
         """Mean loss and error on all that a feed gives, in batches that take no more memory than training does."""
-        batch = self.recipe.batch // self.crew.size
+        batches = feed.in_order(self.recipe.batch)
         with self.precision.autocast(), self.meter.reading():
-            return evaluate(self.model, self.paused(feed.in_order(batch), len(voters) or 1), voters)
+            return evaluate(self.model, self.paused(batches, len(voters) or 1), voters)
 
     def paused(self, batches: Batches, votes: int) -> Batches:
         """The batches, with a pause after each, on which so many weights vote."""

@@ -30,6 +30,16 @@ def test_a_comparison_of_two_recipes_says_so(tmp_path):
     assert headings(study.groups[0])[0].text == "Recipe"
 
 
+@pytest.mark.parametrize(("second", "said"), [("third", True), ("other", False)])
+def test_several_recipes_are_a_remark_unless_each_network_has_all(tmp_path, second, said):
+    write_list(tmp_path, {SMALL: around(0.4), SHAPES[1]: around(0.3)})
+    write_list(tmp_path, {SMALL: around(0.4)}, recipe="other")
+    write_list(tmp_path, {SHAPES[1]: around(0.3)}, recipe=second)
+    study, claims, _, _ = trusted(tmp_path)
+    assert all(row.several for row in study.rows) and any(c.recipes for c in claims.listed) == said
+    assert any("different recipes" in one for one in caveats(study, claims)) == said
+
+
 def test_one_recipe_is_no_remark(tmp_path):
     write_list(tmp_path, {SMALL: around(0.4), SHAPES[1]: around(0.3)})
     page = text_of(write_report(tmp_path).html.read_text())
@@ -64,11 +74,63 @@ def test_of_twins_without_all_seeds_none_is_in_the_mean(tmp_path, monkeypatch):
     (twins,) = trusted(tmp_path)[1].twins
     assert (twins.networks, twins.pairs, twins.difference.n, twins.singly) == (4, 5, 3, ())
     ((_, text),) = sentences_of_twins(trusted(tmp_path)[1])
-    assert "4 networks of 5 (those with all seeds)" in text and text.endswith("not tested singly.")
+    assert "4 networks of 5 (those with these seeds)" in text and text.endswith("not tested singly.")
     monkeypatch.setattr("explorer.reports.sentences.NAMED", 0)
     assert sentences_of_twins(trusted(tmp_path)[1]) == [
         ("With other modifiers", "1 comparison with larger p-values not shown here.")
     ]
+
+
+def twins_with(workspace, seeds, noise=0.02):
+    """What is said of networks of a space with and without a modifier; `seeds` of each with, three without."""
+    errors = {text: around(0.3, noise / 2) for text in SHAPES}
+    errors |= {f"{text} + se": around(0.4, noise)[:number] for text, number in zip(SHAPES, seeds, strict=True)}
+    write_list(workspace, errors, space=True)
+    _, claims, _, _ = trusted(workspace)
+    ((_, text),) = sentences_of_twins(claims)
+    return claims.twins[0], text
+
+
+@pytest.mark.parametrize(
+    ("seeds", "networks", "common"),
+    [
+        ((3, 2, 2, 2, 2), 5, 2),  # not one network over three seeds
+        ((3, 3, 3, 3, 2), 4, 3),
+        ((2, 2, 2, 1, 1), 3, 2),  # two seeds give a spread
+        ((2, 1, 1, 1, 1), 5, 1),
+    ],
+)
+def test_the_mean_of_twins_is_over_the_seeds_that_hold_most(tmp_path, seeds, networks, common):
+    twins, text = twins_with(tmp_path, seeds)
+    assert (twins.networks, twins.difference.n) == (networks, common)
+    of = "" if networks == 5 else " of 5 (those with these seeds)"
+    assert f"in the mean of {networks} networks{of} over {common} seed" in text
+
+
+@pytest.mark.parametrize(
+    ("seeds", "said"),
+    [
+        ((2, 2, 0, 0, 0), "only 2 with the same seeds in common. Singly, none of the 2 with a spread differs beyond "
+                          "the noise."),
+        ((0, 0, 0, 0, 0), "none with a seed in common. Singly, none of them is tested: no seed in common with the same "
+                          "network without modifiers gives no spread."),
+    ],
+)  # fmt: skip
+def test_fewer_than_half_of_the_twins_give_no_mean(tmp_path, seeds, said):
+    twins, text = twins_with(tmp_path, seeds)
+    assert (twins.difference.mean, text) == (None, f"No mean is given: 5 pairs of networks, {said}")
+
+
+@pytest.mark.parametrize(
+    ("seeds", "verdict", "why"),
+    [
+        (1, "over 1 seed: too few seeds", "1 seed in common with the same network without modifiers gives no spread"),
+        (3, "over 3 seeds: spread unknown", "the differences are the same under every seed, which gives no spread"),
+    ],
+)
+def test_where_none_of_the_twins_can_be_tested_it_says_why(tmp_path, seeds, verdict, why):
+    _, text = twins_with(tmp_path, [seeds] * 5, noise=0)
+    assert verdict in text and text.endswith(f" Singly, none of them is tested: {why}.")
 
 
 @pytest.mark.parametrize(("noise", "said"), [(0.2, True), (0.001, False)])

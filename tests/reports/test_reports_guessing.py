@@ -1,8 +1,10 @@
 """Networks that learnt nothing are named."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from reports_store import LARGE, SMALL, write_sweep
+from reports_store import DATA, LARGE, SMALL, write_sweep
 
 from explorer.reports.caveats import caveats
 from explorer.reports.claims import compare
@@ -16,9 +18,9 @@ def test_guesses_fall_below_the_limit_once_in_a_hundred_times(classes, images):
     assert np.mean(wrong < guessing_limit(classes, images)) == pytest.approx(0.01, abs=0.003)
 
 
-def study_with(workspace, **errors):
+def study_with(workspace, data=DATA, **errors):
     """A study of two networks with the given mean test errors."""
-    write_sweep(workspace, lambda base, scales, seed: errors[base], bases=(SMALL, LARGE), scales=None)
+    write_sweep(workspace, lambda base, scales, seed: errors[base], bases=(SMALL, LARGE), scales=None, data=data)
     (study,) = read(workspace).studies
     return study
 
@@ -36,3 +38,10 @@ def test_networks_that_only_guess_are_named(tmp_path, small, large, said):
     found = about_guessing(study)
     assert caveats(study, compare(study))[: len(found)] == found
     assert len(found) == len(said) and all(one.startswith(text) for one, text in zip(found, said, strict=True))
+
+
+@pytest.mark.parametrize(("images", "said"), [(5, 0), (20, 1)])
+def test_images_so_few_that_guessing_may_get_them_all_right_tell_nothing(tmp_path, images, said):
+    few = replace(DATA, classes=2, test=images)
+    assert (guessing_limit(2, images) > 0) == bool(said)
+    assert len(about_guessing(study_with(tmp_path, few, **{SMALL: 0.0, LARGE: 0.5}))) == said

@@ -107,6 +107,15 @@ def test_networks_that_are_one_are_trained_and_told_once(eventful, monkeypatch):
     assert len(json.loads(result.stdout)["runs"][0]["networks"]) == 3
 
 
+def test_counts_are_those_of_what_is_trained_and_told_before(eventful, monkeypatch):
+    monkeypatch.setattr(run, "TASK", "sweep_tasks:pretend")
+    arguments = ["--where", "macs <= 1e9", "--data", "blank", "--seeds", 1, "--workspace", eventful / "work"]
+    result = call("sweep", "cifar_resnet(n=1, widths=[2, max(3, 2..4), 2])", *arguments)
+    assert "2 candidates, 1 repeated and left out, 0 are beyond the limits, 2 fit" in result.stdout
+    left_out = "the same: cifar_resnet(n = 1, widths = [2, max(3, 3), 2])"
+    assert result.output.index(left_out) < result.output.index("test error, %")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -114,6 +123,8 @@ def test_networks_that_are_one_are_trained_and_told_once(eventful, monkeypatch):
         ["sweep", TINY, "--axis", "classes=10..20", "--no-train"],
         ["sweep", "cifar_resnet(n=1, classes=20)"],
         ["train", "cifar_resnet(n=1, classes=20)"],
+        ["sweep", "cifar_resnet(n=1, classes=5*4)", "--no-train"],
+        ["sweep", "cifar_resnet(n=1)", "--axis", "classes=5*2,5*4", "--no-train"],
     ],
 )
 def test_networks_have_the_classes_of_their_data(tmp_path, arguments):

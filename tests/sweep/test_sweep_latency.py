@@ -214,7 +214,7 @@ def test_before_training_the_table_has_what_limits_asked_for(monkeypatch):
     def run(selection, data, announce, execution, **settings):
         chosen, found = candidates_of(selection, (3, 32, 32), 10, 1, None, measures_of(selection, execution.dtype))
         assert len(chosen) == 1
-        announce((), found)
+        announce((), found, ())
         raise Interrupted("enough")
 
     monkeypatch.setattr("explorer.sweep.run.sweep", run)

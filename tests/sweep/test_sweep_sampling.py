@@ -102,6 +102,27 @@ def test_limits_may_name_what_was_drawn_and_hold_beside_the_commands():
         assert n == 1 and v >= 2 * w and explorer.cost(text).macs <= 1e8
 
 
+def test_draws_that_are_one_network_count_once():
+    """Of 16 x 5 draws 9 x 3 differ."""
+    draws = (("w", "uniform(1, 16, 1)"), ("v", "uniform(6, 10, 1)"))
+    network = "cifar_resnet(n = 1, widths = [max(8, w), 8, max(8, v)])"
+    (few,), (every,) = (
+        listings(Selection(spaces=(DesignSpace("floors", network, draws, samples),))) for samples in (12, 27)
+    )
+    assert every.fits[:12] == few.fits and (few.fitting, every.fitting) == (12, 27)
+    assert len({explorer.expand(fit.candidate.text).digest for fit in every.fits}) == 27
+    drawn_in_order = [
+        explorer.expand(found.candidate({name: column[place] for name, column in found.axes.items()})).digest
+        for found in [family(DesignSpace("floors", network, draws, 80), 80)]
+        for place in range(found.size)
+    ]
+    first = list(dict.fromkeys(drawn_in_order))
+    assert [explorer.expand(fit.candidate.text).digest for fit in every.fits] == first
+    assert few.repeated == drawn_in_order.index(first[11]) + 1 - 12
+    with pytest.raises(UserError, match="of 80 different draws only 27 fit, not the 28 that are wanted; 53 repeat one"):
+        listings(Selection(spaces=(DesignSpace("floors", network, draws, 28),)))
+
+
 def test_networks_and_spaces_stand_side_by_side():
     networks, space = listings(Selection(("wrn(16, k=1..3)",), spaces=(SPACE,)))
     assert (networks.total, networks.space, space.space, space.fitting) == (3, None, "ratios", 20)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import explorer
 from explorer.errors import UserError
+from explorer.sweep.classes import check_classes
 from explorer.sweep.ranges import families, has_ranges
 from explorer.sweep.where import parse_where
 
@@ -91,6 +92,39 @@ def test_what_is_no_range_or_axis(given, words):
     with pytest.raises(UserError) as error:
         families(given[0], given[1:])
     assert words in str(error.value) and "_0_" not in str(error.value)
+
+
+# --- classes ---
+
+DERIVED = """
+network fixed = cifar_resnet(n = 1, classes = 20)
+network open(classes = 20) = cifar_resnet(n = 1, classes = classes)
+network through(c = 20) = cifar_resnet(n = 1, classes = c)
+network twice = through(10)
+"""
+
+
+@pytest.mark.parametrize(("text", "axes", "given"), [
+    ("resnet20(classes = 5 * 4)", (), "resnet20 is given 20"), ("wrn(16, 1, 1 + 1)", (), "wrn is given 2"),
+    ("resnet20", ("classes=5*4",), "resnet20 is given 20"), ("resnet20(classes = 10..12)", (), "resnet20 is given 11"),
+    ("wrn(16, k=1..3, classes = 5 * 2..3)", (), "wrn is given 15"), ("wrn(*[16, 1, 30])", (), "wrn is given 30"),
+    ("wrn(16, 1, classes = 20 / 2..3)", (), None), ("wrn(16, 1, classes = 2.5)", (), "wrn is given 5/2"),
+    ("wrn(16, 1, [10])", (), "wrn is given [10]"), ("FILE:fixed + se", (), "cifar_resnet, of which fixed is made, is"),
+    ("FILE:through", (), "of which through is made, is given 20"), ("FILE:open(30)", (), "open is given 30"),
+    ("resnet20(classes = 5 * 2)", (), None), ("resnet50", (), None), ("resnet20 + se", ("classes=10",), None),
+    ("FILE:open", (), None), ("FILE:through(10)", (), None), ("FILE:twice", (), None), ("nothing(2)", (), None),
+])  # fmt: skip
+def test_a_number_of_classes_that_is_given_is_that_of_the_data(tmp_path, text, axes, given):
+    file = tmp_path / "derived.arch"
+    file.write_text(DERIVED)
+    (family,) = families(text.replace("FILE", str(file)), axes)
+    check_classes(family, None)
+    if given is None:
+        check_classes(family, 10)
+        return
+    with pytest.raises(UserError) as error:
+        check_classes(family, 10)
+    assert given in str(error.value) and "the data have 10; leave it out" in str(error.value)
 
 
 # --- limits ---

@@ -33,7 +33,7 @@ UNITS = {
 }
 BUSY = "The machine was shared with other jobs (load average {load:.0f}): images a second are fewer than it can do."
 IDLE = "The machine did nothing else."
-VERDICT = """* **{name}**: our loop trains {gain:.2f} times as fast as the plain one ({low:.2f} to {high:.2f}; target
+VERDICT = """* **{name}**: our loop trains {gain:.2f} times as fast as the plain one ({spread}; target
   {target}: {met}), {workers:.2f} times where its DataLoader has two workers. Outside of the network (data,
   augmentation, bookkeeping: all but forward, loss, backward and update) is {outside:.1%} of a step (target 5%:
   {small}); an epoch takes {epoch:.3f} times the bare steps."""
@@ -52,9 +52,11 @@ def row(way, found, device):
     ways, label = found["ways"], "**ours**" if way == "ours" else way
     wall, cpu = (median(ways[way][unit]) for unit in ("wall_ms", "cpu_ms"))
     against = gains(ways, way, "plain", device)
-    cells = [label, f"{1e3 * found['batch'] / wall:,.0f}", f"{wall:,.1f}"]
+    speed = 1e3 * found["batch"] / wall
+    cells = [label, f"{speed:,.0f}" if speed >= 100 else f"{speed:.1f}", f"{wall:,.1f}"]
     cells.append(f"{cpu:,.1f}" if BENCHMARK["alone"](way, device) else "-")
-    return [*cells, f"{median(against):.2f}", f"{against[0]:.2f}, {against[-1]:.2f}"]
+    ends = f"{against[0]:.2f}, {against[-1]:.2f}" if len(against) > 1 else "-"
+    return [*cells, f"{median(against):.2f}", ends]
 
 
 def table(device):
@@ -62,7 +64,9 @@ def table(device):
     lines = [f"| {' | '.join(head)} |", f"|---|{'---:|' * (len(head) - 1)}"]
     for name, found in SAVED[device]["networks"].items():
         rounds = len(found["ways"]["plain"]["wall_ms"])
-        lines.append(f"| `{name}`, batches of {found['batch']}, {rounds} rounds |{' |' * (len(head) - 1)}")
+        lines.append(
+            f"| `{name}`, batches of {found['batch']}, {rounds} {'round' if rounds == 1 else 'rounds'} |{' |' * (len(head) - 1)}"
+        )
         lines += [f"| {' | '.join(row(way, found, device))} |" for way in found["ways"]]
     return "\n".join(lines)
 
@@ -73,8 +77,7 @@ def verdict(name, device):
     return VERDICT.format(
         name=name,
         gain=median(against),
-        low=against[0],
-        high=against[-1],
+        spread="one round" if len(against) == 1 else f"{against[0]:.2f} to {against[-1]:.2f}",
         target=TARGETS[device],
         met=yes(median(against) >= TARGETS[device]),
         workers=median(gains(ways, "ours", "plain, 2 workers", device)),

@@ -9,19 +9,20 @@ from explorer.train.layout import lay_out
 TINY = "cifar_resnet(n=1, widths=[4,8,16])"
 
 
-def gradients(side, arrange):
-    """All gradients of a small network on images of that side, after what `arrange` does to it."""
+def gradients(side, arranged):
+    """All gradients of a small network on images of that side, laid out for training or plainly."""
     torch.manual_seed(0)
     model = explorer.build(TINY, input=(3, side, side), classes=3)
-    arrange(model)
-    images = torch.randn(2, 3, side, side).contiguous(memory_format=torch.channels_last)
+    images = torch.randn(2, 3, side, side)
+    if arranged:
+        lay_out(model, "cpu", side)
+        images = images.contiguous(memory_format=torch.channels_last)
     model(images).square().sum().backward()
     return {name: weight.grad.clone() for name, weight in model.named_parameters()}
 
 
 def test_gradients_on_large_images_are_those_of_the_plain_layout():
-    expected = gradients(64, lambda model: None)
-    found = gradients(64, lambda model: lay_out(model, "cpu", 64))
+    expected, found = gradients(64, arranged=False), gradients(64, arranged=True)
     assert found.keys() == expected.keys()
     for name, gradient in found.items():
         assert torch.allclose(gradient, expected[name], rtol=1e-3, atol=1e-4), name
