@@ -63,10 +63,9 @@ def table(device):
     head = ["", "images/s", "ms a step", "CPU ms", "gain", "lowest, highest"]
     lines = [f"| {' | '.join(head)} |", f"|---|{'---:|' * (len(head) - 1)}"]
     for name, found in SAVED[device]["networks"].items():
-        rounds = len(found["ways"]["plain"]["wall_ms"])
-        lines.append(
-            f"| `{name}`, batches of {found['batch']}, {rounds} {'round' if rounds == 1 else 'rounds'} |{' |' * (len(head) - 1)}"
-        )
+        times = len(found["ways"]["plain"]["wall_ms"])
+        rounds = f"{times} round{'s' * (times > 1)}"
+        lines.append(f"| `{name}`, batches of {found['batch']}, {rounds} |{' |' * (len(head) - 1)}")
         lines += [f"| {' | '.join(row(way, found, device))} |" for way in found["ways"]]
     return "\n".join(lines)
 
