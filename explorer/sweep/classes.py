@@ -16,6 +16,7 @@ from explorer.grammar.syntax import Expression, Network
 from explorer.sweep.ranges import Family
 
 CLASSES = "classes"
+UNREADABLE = (ArchError, TypeError, ValueError, OverflowError)  # an error of the text, or what arrays cannot do
 
 
 class Stated(NamedTuple):
@@ -28,19 +29,20 @@ class Stated(NamedTuple):
 def check_classes(family: Family, classes: int | None) -> None:
     """UserError where a text gives another number of classes than that of the data (None: there are none).
 
-    A default is none that is given: a network for 1,000 classes is built for those of the data.
+    A default is none that is given: a network for 1,000 classes is built for those of the data. What cannot be read for
+    all candidates at once is left to the check of each.
     """
     if classes is None:
         return
     walk = Walk()
-    with suppress(ArchError), walking(walk), np.errstate(all="ignore"):  # expansion says what is wrong in a text
+    with suppress(*UNREADABLE), walking(walk), np.errstate(all="ignore"):  # expansion says what is wrong in a text
         stated = _stated(family.expression, family.library, family.space.values())
-        if stated is not None and (wrong := _others(stated.value, classes, walk.valid)):
+        if stated and (wrong := _other(stated.value, classes, walk.valid)) is not None:
             name = family.expression.call.name
             inside = "" if stated.network == name else f", of which {name} is made,"
             raise UserError(
-                f"classes: {stated.network}{inside} is given {wrong[0]}, and the data have {classes:,}; leave it out, "
-                "a network has the classes of its data"
+                f"classes: {stated.network}{inside} is given {describe(wrong)}, and the data have {classes:,}; leave "
+                "it out, a network has the classes of its data"
             )
 
 
@@ -73,9 +75,9 @@ def _frame(names: dict[str, Any], within: Expression | Network) -> Frame:
     return Frame(names, None, None, within.source)  # type: ignore[arg-type]
 
 
-def _others(value: Any, classes: int, valid: Any) -> list[str]:
-    """The values that are not so many classes, of candidates that can exist, for a message."""
+def _other(value: Any, classes: int, valid: Any) -> Any:
+    """The first value that is not so many classes, of candidates that can exist; None where all are."""
     if not isinstance(value, np.ndarray):
-        return [] if value == classes else [f"{value:,}" if type(value) is int else describe(value)]
+        return None if value == classes else value
     values, possible = np.broadcast_arrays(value, valid)
-    return [f"{int(other):,}" for other in values[possible & (values != classes)][:1]]
+    return next(iter(values[possible & (values != classes)][:1].tolist()), None)

@@ -108,7 +108,8 @@ network twice = through(10)
     ("resnet20(classes = 5 * 4)", (), "resnet20 is given 20"), ("wrn(16, 1, 1 + 1)", (), "wrn is given 2"),
     ("resnet20", ("classes=5*4",), "resnet20 is given 20"), ("resnet20(classes = 10..12)", (), "resnet20 is given 11"),
     ("wrn(16, k=1..3, classes = 5 * 2..3)", (), "wrn is given 15"), ("wrn(*[16, 1, 30])", (), "wrn is given 30"),
-    ("wrn(16, 1, classes = 20 / 2..3)", (), None), ("wrn(16, 1, classes = 2.5)", (), "wrn is given 5/2"),
+    ("wrn(16, 1, classes = 20 / 2..3)", (), "wrn is given 20/3"), ("wrn(16, 1, classes = 2.5)", (), "wrn is given 5/2"),
+    ("wrn(16, 1, 40 // (4 * 0..1))", (), None),  # of none there is no network
     ("wrn(16, 1, [10])", (), "wrn is given [10]"), ("FILE:fixed + se", (), "cifar_resnet, of which fixed is made, is"),
     ("FILE:through", (), "of which through is made, is given 20"), ("FILE:open(30)", (), "open is given 30"),
     ("resnet20(classes = 5 * 2)", (), None), ("resnet50", (), None), ("resnet20 + se", ("classes=10",), None),
