@@ -51,7 +51,8 @@ class Drive:
         self.placed: dict[str, Trial] = {}
         self.elsewhere: list[Trial] = []  # claimed by other processes
         self.done, self.failed, self.total = found, 0, found + len(trials)
-        self.forecast = Forecast(trials, max(1, min(engine.places, len(trials))))
+        self.abreast = max(1, min(engine.places, len(trials)))  # trials, where memory does not matter
+        self.forecast = Forecast(trials, self.abreast)
         self.began = now()
         self.looked = time.monotonic()  # at what others run
 
@@ -90,8 +91,9 @@ class Drive:
                 self.placed[trial.id] = trial
                 self.engine.start(Job(trial.id, self.payload(trial)))
                 self.warn(trial, self.room.warning(trial))
-        if self.waiting and 0 < len(self.placed) < self.engine.places:
-            self.forecast.workers = len(self.placed)
+        short = self.waiting and 0 < len(self.placed) < self.engine.places
+        self.forecast.workers = len(self.placed) if short else self.abreast
+        if short:
             self.warn(None, "memory is short: fewer trials run at once than there are workers")
         self.mark_started()
 
