@@ -149,7 +149,8 @@ def _print(result: "TrainResult", data: str, execution: "Execution") -> None:
     weights = {"final": "final weights", "best": "best epoch's weights", "snapshots": "vote of all cycles' weights"}
     reported = weights[trial.recipe.get("reports", "final")]
     how = ", ".join(filter(None, [trial.budget, trial.recipe["name"], f"seed {trial.seed}", data, execution.unusual]))
-    how += f"; {reported}, test read once" if trial.test_error is not None else ""
+    read = "twice" if result.again else "once"
+    how += f"; {reported}, test read {read}" if trial.test_error is not None else ""
     typer.echo(f"{short(network.macs, 'MACs')}   {errors}   train, at the end {rate(trial.train_error)}   ({how})")
     if result.weights:
         typer.echo(f"weights: {result.weights}")

@@ -12,7 +12,7 @@ def lay_out(model: nn.Module, device: str, side: int) -> None:
 
     torch 2.13.0's CPU build (oneDNN, AVX-512) writes beyond its memory in the backward pass of 1x1 convolutions with a
     stride, fewer than 16 input channels and large maps in channels_last: these get plain maps instead.
-    (Substitutes of `nn.fast` repeat layers without these hooks, but none that has a stride.)
+    Not what substitutes of `nn.fast` repeat in the backward pass without these hooks: a fold of such convolutions.
     """
     model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if device == "cpu" and side > SAFE_SIDE:

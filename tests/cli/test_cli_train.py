@@ -21,3 +21,8 @@ def test_a_network_built_for_other_images_is_told(tmp_path: Path, monkeypatch: p
     assert "seed 0, digits, bf16, deterministic; final weights" in summary
     assert Path(kept.removeprefix("weights: ")).is_file()
     assert "error while" in result.stdout and "train, at the end" in summary
+    assert "test read once" in summary
+    Path(kept.removeprefix("weights: ")).unlink()  # as after a sweep
+    again = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert "trained again for them" in again.stderr and "with the same errors" in again.stdout
+    assert "test read twice" in again.stdout
